@@ -1,0 +1,34 @@
+# The workflow of one experiment: snakemake --configfile config/NAME.yaml (default: quick).
+# There is no `configfile:` directive on purpose: no key of one experiment reaches another.
+import sys
+from pathlib import Path
+
+from harness.plan.workflow import open_workflow
+
+WORKFLOW = open_workflow(workflow.configfiles)
+
+# `python` in a rule is the one that runs Snakemake, on every node.
+shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
+
+
+wildcard_constraints:
+    task="[^/]+",
+    model="[^/]+",
+    variant="[^/]+",
+    run="seed[0-9]+-[0-9a-f]{8}",
+
+
+rule all:
+    input:
+        WORKFLOW.results,
+        WORKFLOW.tables,
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/report.smk"
+
+
+# Failure and interruption end with tables of the present state and the failure digest.
+onerror:
+    shell("python -m harness track {WORKFLOW.file} && python -m harness tables {WORKFLOW.file}")

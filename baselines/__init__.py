@@ -1,0 +1,1 @@
+"""Baseline methods, one file each; a new file is found by itself."""

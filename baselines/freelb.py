@@ -1,0 +1,77 @@
+"""FreeLB: the parameter gradient is the average over the iterates of an ascent on the embeddings.
+
+Zhu et al. 2020, Algorithm 1; constants and order follow the authors' script for transformers,
+``huggingface-transformers/examples/run_glue_freelb.py`` of zhuchen03/FreeLB.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from harness.methods import adversary
+from harness.methods.interface import Arguments, Limit, Method, Passes, mean_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.methods.interface import Batch, Model
+
+
+class FreeLBArguments(Arguments):
+    """Defaults: the authors' CoLA setting for ALBERT-xxlarge (launch/run_glue.sh), with their radius for QQP."""
+
+    steps: int = Field(3, ge=1, description="forward passes a batch (K); the ascent takes one fewer")
+    step_size: float = Field(0.1, gt=0, description="length of an ascent step, in the norm")
+    start: float = Field(0.2, ge=0, description="size of the random start; 0 starts at the clean batch")
+    radius: float = Field(0.3, ge=0, description="bound on the perturbation, in the norm; 0 is none")
+    norm: adversary.Norm = Field("l2", description="l2 or linf, per example over the whole sequence")
+
+
+class FreeLB(Method):
+    """K passes at growing perturbations, gradients averaged, one step."""
+
+    name = "freelb"
+    summary = "gradient averaged over the iterates of an ascent on the word embeddings"
+    citation = "Zhu et al. 2020, FreeLB: Enhanced Adversarial Training for NLU (ICLR), arXiv 1909.11764"
+    Arguments = FreeLBArguments
+    limits = (
+        Limit({"steps": 1, "start": 0.0}, "vanilla", {}, 1e-12),
+        Limit({"steps": 3, "start": 0.0, "radius": 1e-12}, "vanilla", {}, 1e-8),
+    )
+    arguments: FreeLBArguments
+
+    @classmethod
+    def passes(cls, arguments: FreeLBArguments) -> Passes:
+        """K forwards and K backwards; each backward gives both gradients."""
+        return Passes(forward=arguments.steps, backward=arguments.steps, optimizer_steps=1)
+
+    def gradient(self, model: Model, batch: Batch) -> Tensor:
+        """Accumulate the task gradient over K perturbed passes, each divided by K."""
+        chosen = self.arguments
+        delta = self._start(model, batch)
+        losses = []
+        for iterate in range(chosen.steps):
+            delta.requires_grad_()
+            loss = model.loss(model(batch, words=model.words(batch) + delta).logits, batch)
+            model.backward(loss / chosen.steps)
+            losses.append(loss)
+            if iterate < chosen.steps - 1:  # the last iterate is not moved: nothing would use it
+                delta = self._ascend(delta)
+        return mean_of(losses)
+
+    def _start(self, model: Model, batch: Batch) -> Tensor:
+        words = model.words(batch).detach()
+        if self.arguments.start == 0:
+            return words.new_zeros(words.shape)
+        return adversary.uniform_start(words, batch.mask, self.arguments.start, self.arguments.norm, model.draws)
+
+    def _ascend(self, delta: Tensor) -> Tensor:
+        assert delta.grad is not None
+        moved = delta.detach() + self.arguments.step_size * adversary.unit(delta.grad, self.arguments.norm)
+        if self.arguments.radius == 0:
+            return moved
+        if self.arguments.norm == "linf":
+            return adversary.clip(moved, self.arguments.radius)
+        return adversary.rescale(moved, self.arguments.radius, "l2")

@@ -1,0 +1,128 @@
+"""SMART: smoothness-inducing regularisation, and a moving-average teacher (Bregman proximal point).
+
+Jiang et al. 2020, equations (1)-(5). The steps are those of the first author's released
+``mymodule/sentence_prediction_mtvat.py`` (HMJiangGatech/Roberta_GLUE), the only public code with
+both terms, cleaned: mean instead of summed cross-entropy, so that the weights mean what they say,
+and the Kullback-Leibler divergence by log-softmax instead of its ``stable_kl``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from harness.methods import adversary
+from harness.methods.interface import Arguments, Limit, Method, Passes
+from harness.methods.lazy import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from harness.methods.interface import Batch, Model
+
+
+class SmartArguments(Arguments):
+    """Defaults: script_glue_base_mtvat, decays and ramp of MNLI and QQP."""
+
+    steps: int = Field(1, ge=1, description="ascent steps on the embedding output")
+    step_size: float = Field(1e-3, gt=0, description="largest coordinate that a step adds to a token")
+    noise: float = Field(1e-5, gt=0, description="standard deviation of the random start")
+    # The author's code has 1e-4 here, which swallows the gradient near the clean point: steps of
+    # 1e-3 then move a token by 3e-5 only.
+    stabiliser: float = Field(1e-12, ge=0, description="added to the gradient's norm before dividing by it")
+    weight: float = Field(1.0, ge=0, description="weight of the smoothness term; 0 leaves it out")
+    teacher_weight: float = Field(1.0, ge=0, description="weight of the teacher term; 0 leaves it out")
+    early_decay: float = Field(0.99, ge=0, le=1, description="teacher's decay before the ramp's end")
+    late_decay: float = Field(0.999, ge=0, le=1, description="teacher's decay afterwards")
+    ramp: int = Field(4000, ge=0, description="batches with the early decay")
+
+
+class Smart(Method):
+    """Task loss + smoothness around the embedding output + closeness to the teacher."""
+
+    name = "smart"
+    summary = "smoothness around the embedding output and a moving-average teacher"
+    citation = "Jiang et al. 2020, SMART (ACL), arXiv 1911.03437"
+    Arguments = SmartArguments
+    perturbs_padding = True  # noise is drawn for every position, as released; attention masks it
+    limits = (Limit({"weight": 0.0, "teacher_weight": 0.0}, "vanilla", {}, 0.0),)
+    arguments: SmartArguments
+
+    def __init__(self, arguments: SmartArguments) -> None:
+        super().__init__(arguments)
+        self.teacher: dict[str, Tensor] = {}
+        self.seen = 0
+
+    @classmethod
+    def passes(cls, arguments: SmartArguments) -> Passes:
+        """Clean pass; ascent passes and one more for the smoothness; one for the teacher."""
+        smooth, teacher = arguments.weight > 0, arguments.teacher_weight > 0
+        return Passes(
+            forward=1 + (arguments.steps + 1 if smooth else 0) + teacher,
+            backward=1 + smooth,
+            input_backward=arguments.steps if smooth else 0,
+            optimizer_steps=1,
+        )
+
+    def gradient(self, model: Model, batch: Batch) -> Tensor:
+        """Gradient of the three terms together."""
+        clean = model(batch)
+        loss = model.loss(clean.logits, batch)
+        if self.arguments.weight > 0:
+            loss = loss + self.arguments.weight * self._smoothness(model, batch, clean.logits, clean.embedded)
+        if self.arguments.teacher_weight > 0:
+            loss = loss + self.arguments.teacher_weight * self._closeness(model, batch, clean.logits)
+        model.backward(loss)
+        return loss.detach()
+
+    def _smoothness(self, model: Model, batch: Batch, clean: Tensor, embedded: Tensor) -> Tensor:
+        """Return l(v, u) + l(u, v), each with its second side a constant (v: perturbed, u: clean)."""
+        # The perturbed embedding is a constant: no gradient reaches the embedding rows through it.
+        fixed = embedded.detach()
+        moved = fixed + self.arguments.noise * model.draws.normal(fixed)
+        for _ in range(self.arguments.steps):
+            moved.requires_grad_()
+            ascent = _one_way(model, model(batch, embedded=moved).logits, clean)
+            gradient = model.input_gradient(ascent, moved)
+            size = adversary.token_norm(gradient) + self.arguments.stabiliser
+            size = size.clamp_min(torch.finfo(size.dtype).tiny)
+            moved = (moved + self.arguments.step_size * gradient / size).detach()
+        perturbed = model(batch, embedded=moved).logits
+        return _one_way(model, perturbed, clean) + _one_way(model, clean, perturbed)
+
+    def _closeness(self, model: Model, batch: Batch, clean: Tensor) -> Tensor:
+        """Move the teacher, then return l(u, teacher)."""
+        self._move_teacher(model)
+        with torch.no_grad():  # train mode, its own dropout masks: as released
+            target = model(batch, parameters=self.teacher).logits
+        return _one_way(model, clean, target)
+
+    def _move_teacher(self, model: Model) -> None:
+        """teacher += (1 - decay)(theta - teacher), at the start of a batch; at the first one a copy."""
+        parameters = {name: p.detach() for name, p in model.named_parameters().items()}
+        self.seen += 1
+        if not self.teacher:
+            self.teacher = {name: p.clone() for name, p in parameters.items()}
+            return
+        chosen = self.arguments
+        decay = chosen.early_decay if self.seen < chosen.ramp else chosen.late_decay
+        torch._foreach_lerp_(list(self.teacher.values()), list(parameters.values()), 1 - decay)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the teacher and the number of batches that it has seen."""
+        return {**self.teacher, "seen": torch.tensor(self.seen)}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take the teacher back."""
+        self.teacher = {name: value for name, value in state.items() if name != "seen"}
+        self.seen = int(state["seen"])
+
+
+def _one_way(model: Model, logits: Tensor, target: Tensor) -> Tensor:
+    """Return the consistency loss of ``logits`` with a constant ``target``, mean over the batch."""
+    if model.regression:
+        return adversary.squared_difference(logits, target.detach())
+    return adversary.kl_to(logits, target)

@@ -1,0 +1,1 @@
+"""MAT: Mixed-Strategy Game of Adversarial Training in Fine-tuning (IJCAI 2023)."""

@@ -1,0 +1,33 @@
+"""Langevin sampling: noise, and the exponentially averaged mean of the samples."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from harness.methods.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.methods.interface import Draws
+
+
+def deviation(step: float, base_step: float, ratio: float) -> float:
+    """Return the noise's standard deviation, sqrt(2 step) * (base_step * ratio).
+
+    For theta the released code puts the schedule's rate into the root and the peak rate outside it.
+    """
+    return math.sqrt(2 * step) * base_step * ratio
+
+
+def add_noise(tensors: list[Tensor], size: float, draws: Draws) -> None:
+    """Add normal noise of standard deviation ``size`` to each tensor, in place."""
+    if size > 0:
+        for tensor in tensors:
+            tensor.add_(draws.normal(tensor), alpha=size)
+
+
+def average(mean: list[Tensor], sample: list[Tensor], decay: float) -> None:
+    """mean <- decay * mean + (1 - decay) * sample, in place."""
+    torch._foreach_lerp_(mean, sample, 1 - decay)

@@ -1,0 +1,42 @@
+"""The command line: one file a command, found by itself; starts without torch."""
+
+import argparse
+import importlib
+import logging
+import pkgutil
+import sys
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+EPILOG = """\
+examples:
+  python -m harness plan quick
+  python -m harness run --task stsb --model minilm --method mat --seed 1
+  python -m harness tables quick
+
+EXPERIMENT is a file, or the name of one in config/ (quick stands for config/quick.yaml).
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status (0 done, 1 a plain error, 2 wrong usage)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m harness",
+        description="Benchmark and reproducibility harness for adversarial fine-tuning.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in sorted(pkgutil.iter_modules([str(Path(__file__).parent)]), key=lambda m: m.name):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"harness.cli.{module.name}").register(commands)
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return int(chosen.command(chosen) or 0)
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+    return 1

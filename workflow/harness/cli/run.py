@@ -1,0 +1,168 @@
+"""``run``: one run, by hand or for the rule that trains."""
+
+import argparse
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.cli._common import Commands, add_command, add_out, experiment_file
+
+if TYPE_CHECKING:
+    from harness.plan.experiment import Experiment, VariantChange
+    from harness.plan.grid import Run
+    from harness.plan.plan import Plan
+    from harness.runs.folder import RunFolder
+    from harness.runs.record import Result
+
+EXAMPLE = "run --task cola --model minilm --method freelb --seed 1 --data-root DIR --set epochs=1"
+
+
+def register(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(commands, "run", run, "train and evaluate one run", EXAMPLE)
+    for name, meaning in {
+        "task": "a task (python -m harness tasks)",
+        "model": "a model (python -m harness models)",
+        "method": "a variant (python -m harness methods)",
+    }.items():
+        parser.add_argument(f"--{name}", required=True, metavar=name[0].upper(), help=meaning)
+    parser.add_argument("--seed", required=True, type=int, metavar="S", help="a whole number")
+    parser.add_argument("--experiment", metavar="FILE", help="take protocol and arguments from this experiment")
+    parser.add_argument("--data-root", metavar="DIR", help="folder with data files, instead of data packages")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a protocol value or method argument"
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the experiment's)")
+    parser.add_argument("--key", metavar="KEY", help="refuse to run unless the run has this key")
+    add_out(parser)
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Settle the run, hold its lock, execute it, print its scores."""
+    plan = _plan(chosen)
+    wanted = plan.runs[0]
+    from harness.errors import HarnessError
+    from harness.runs.folder import RunFolder
+    from harness.runs.lock import run_lock
+
+    if chosen.key and not wanted.key.startswith(chosen.key):
+        raise HarnessError(
+            f"{wanted.name}: key {wanted.key[:8]}, but {chosen.key} was planned: "
+            "configuration or method changed since; plan again (start snakemake again)"
+        )
+    folder = RunFolder(plan.run_folder(wanted))
+    result = folder.result()
+    if result is None:
+        with run_lock(folder.path):
+            result = folder.result() or _attempt(plan, wanted, folder, chosen.threads)
+    print(f"{wanted.name}: {_summary(result)}; {folder.path}")
+
+
+def _attempt(plan: "Plan", wanted: "Run", folder: "RunFolder", threads: int | None) -> "Result":
+    """Execute the run with a log of its own; the log's last line says how it ended."""
+    from harness.report.digest import FAILED
+
+    path = folder.next_attempt()
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        from harness.runs.execute import execute
+
+        return execute(plan, wanted, threads or plan.experiment.threads)
+    except BaseException as error:
+        handler.stream.write(traceback.format_exc())
+        handler.stream.write(f"{FAILED}{type(error).__name__}: {' '.join(str(error).split())}\n")
+        if isinstance(error, Exception) and not _plain(error):
+            print(f"error: {type(error).__name__}: {error} (the whole story: {path})", file=sys.stderr)
+            sys.exit(1)
+        raise
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+def _plain(error: Exception) -> bool:
+    from harness.errors import HarnessError
+
+    return isinstance(error, (HarnessError, OSError))
+
+
+def _summary(result: "Result") -> str:
+    scores = [f"{split} {m} {v:.4f}" for split, values in result.metrics.items() for m, v in values.items()]
+    why = f" ({result.flags['reason']})" if result.flags.get("reason") else ""
+    return f"{result.status}{why}; {', '.join(scores) or 'no scores'}; {result.cost.train_seconds:.0f} s of training"
+
+
+def _plan(chosen: argparse.Namespace) -> "Plan":
+    """Return a plan that holds just the wanted run."""
+    from harness.plan.experiment import Experiment, VariantChange, load_experiment
+    from harness.plan.plan import plan_of
+
+    task, model, variant = chosen.task, chosen.model, chosen.method
+    if chosen.experiment:
+        file = experiment_file(chosen.experiment)
+        whole = load_experiment(file)
+        _must_hold(whole, chosen)
+    else:
+        file = Path("command line")
+        whole = Experiment(
+            name="adhoc",
+            title="Runs by hand",
+            tasks={task: {}},
+            models={model: {}},
+            variants={variant: VariantChange()},
+            seeds=[chosen.seed],
+        )
+    change = _with_set(whole.variants[variant], variant, chosen.set)
+    narrowed = whole.model_copy(
+        update={
+            "tasks": {task: whole.tasks[task]},
+            "models": {model: whole.models[model]},
+            "variants": {variant: change},
+            "seeds": [chosen.seed],
+            "data_root": chosen.data_root or whole.data_root,
+        }
+    )
+    return plan_of(narrowed, file, chosen.out)
+
+
+def _must_hold(experiment: "Experiment", chosen: argparse.Namespace) -> None:
+    from harness.errors import MistakesError, unknown
+
+    asked = {"tasks": chosen.task, "models": chosen.model, "variants": chosen.method, "seeds": chosen.seed}
+    mistakes = [
+        f"--experiment {chosen.experiment}: {key}: {unknown(key[:-1], name, map(str, getattr(experiment, key)))}"
+        for key, name in asked.items()
+        if name not in getattr(experiment, key)
+    ]
+    if mistakes:
+        raise MistakesError(mistakes)
+
+
+def _with_set(change: "VariantChange", variant: str, pairs: list[str]) -> "VariantChange":
+    """Return ``change`` with the values of --set, each put where its key belongs."""
+    from harness.errors import MistakesError, unknown
+    from harness.methods.registry import method_class
+    from harness.plan import catalogue
+    from harness.plan.protocol import Protocol
+    from harness.plan.yamlfile import read_value
+
+    settings, arguments = dict(change.settings), dict(change.arguments)
+    known = method_class(catalogue.variant(variant).method).Arguments.model_fields if pairs else {}
+    mistakes = []
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            mistakes.append(f"--set {pair}: expected KEY=VALUE")
+        elif key in known:
+            arguments[key] = read_value(value)
+        elif key in Protocol.model_fields:
+            settings[key] = read_value(value)
+        else:
+            mistakes.append(f"--set {pair}: {unknown('key', key, [*Protocol.model_fields, *known])}")
+    if mistakes:
+        raise MistakesError(mistakes)
+    return change.model_copy(update={"settings": settings, "arguments": arguments})

@@ -1,0 +1,27 @@
+"""``track``: mirror run folders into MLflow and export the frame."""
+
+import argparse
+
+from harness.cli._common import Commands, add_command, add_experiment, experiment_file
+
+
+def register(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(
+        commands, "track", run, "mirror run folders into MLflow and export the frame", "track quick"
+    )
+    add_experiment(parser)
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Bring MLflow and the frame in line with the run folders."""
+    from harness.plan.plan import make_plan
+    from harness.report.frame import MISSING, frame_path, write_frame
+    from harness.report.mirror import mirror
+
+    plan = make_plan(experiment_file(chosen.experiment), chosen.out)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    counts = mirror(plan)
+    frame = write_frame(plan)
+    print(f"MLflow: {', '.join(f'{n} {word}' for word, n in counts.items())}")
+    print(f"{frame_path(plan)}: {int((frame['status'] != MISSING).sum())} of {len(frame)} runs")

@@ -1,0 +1,1 @@
+"""The engine: random streams, batches, the encoder, the training loop and evaluation."""

@@ -1,0 +1,164 @@
+"""The encoder with its head, as methods see it (``harness.methods.interface.Model``).
+
+It is reached through its word-embedding layer and its forward, never by the name of an
+architecture: hooks on these layers put a perturbed tensor in the place of a layer's output.
+Every pass and every backward through a pass is counted where it happens.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from harness.core.batches import TokenBatch
+from harness.core.streams import GlobalStream
+from harness.methods.interface import Draws, Passes
+
+Dropout = Literal["independent", "shared", "off"]
+
+
+@dataclass
+class Meter:
+    """Counts of what was computed."""
+
+    forward: int = 0
+    backward: int = 0
+    input_backward: int = 0
+    optimizer_steps: int = 0
+    examples: int = 0
+    tokens: int = 0
+    computed_tokens: int = 0
+
+    def passes(self) -> Passes:
+        """Return the counts that a method declares."""
+        return Passes(self.forward, self.backward, self.input_backward, self.optimizer_steps)
+
+
+@dataclass(frozen=True)
+class EncoderPass:
+    """Logits [B, C] and finished embedding output [B, L, H] of one forward pass."""
+
+    logits: Tensor
+    embedded: Tensor
+
+
+class Encoder:
+    """A sequence classifier or regressor behind the method interface."""
+
+    def __init__(
+        self,
+        network: Any,
+        *,
+        regression: bool,
+        draws: Draws,
+        dropout_stream: GlobalStream,
+        precision: str = "fp32",
+    ) -> None:
+        self.network: nn.Module = network
+        self.regression = regression
+        self.draws = draws
+        self.meter = Meter()
+        self.device = next(self.network.parameters()).device
+        self._dropout_stream = dropout_stream
+        self._shared_masks: Any = None
+        self._autocast = precision == "bf16"
+        self._backward_kind = "backward"
+        self._word_layer: nn.Module = network.get_input_embeddings()
+        self._replace: dict[str, Tensor | None] = {"words": None, "embedded": None}
+        self._embedded: Tensor | None = None
+        self._word_layer.register_forward_hook(self._swap_words)
+        network.base_model.embeddings.register_forward_hook(self._swap_embedded)
+
+    def named_parameters(self) -> dict[str, Tensor]:
+        """Return the parameters by name, in the network's order."""
+        return dict(self.network.named_parameters())
+
+    def words(self, batch: TokenBatch) -> Tensor:
+        """Return the word-embedding rows of ``batch``, attached; [B, L, D]."""
+        rows: Tensor = self._word_layer(batch.ids)
+        return rows
+
+    def __call__(
+        self,
+        batch: TokenBatch,
+        *,
+        words: Tensor | None = None,
+        embedded: Tensor | None = None,
+        parameters: Mapping[str, Tensor] | None = None,
+    ) -> EncoderPass:
+        """Run one forward pass (see the interface) and count it."""
+        self._count_forward(batch)
+        if self._shared_masks is not None:
+            self._dropout_stream.reload(self._shared_masks)
+        self._replace = {"words": words, "embedded": embedded}
+        given = {"input_ids": batch.ids, "attention_mask": batch.mask, "token_type_ids": batch.types}
+        given = {name: given[name] for name in self._accepted(given)}
+        try:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
+                if parameters is None:
+                    output = self.network(**given)
+                else:
+                    output = torch.func.functional_call(self.network, dict(parameters), (), given)
+        finally:
+            self._replace = {"words": None, "embedded": None}
+        logits = output.logits.to(torch.get_default_dtype())
+        if logits.requires_grad:
+            logits.register_hook(self._count_backward)
+        assert self._embedded is not None
+        result, self._embedded = EncoderPass(logits, self._embedded), None
+        return result
+
+    def loss(self, logits: Tensor, batch: TokenBatch) -> Tensor:
+        """Return the mean cross-entropy, or the mean squared error of a regression."""
+        if self.regression:
+            return functional.mse_loss(logits.squeeze(1), batch.labels)
+        return functional.cross_entropy(logits, batch.labels)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of ``loss`` to the parameters'."""
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def input_gradient(self, loss: Tensor, perturbation: Tensor) -> Tensor:
+        """Return the gradient for ``perturbation`` alone: no weight gradient is computed."""
+        self._backward_kind = "input_backward"
+        try:
+            (gradient,) = torch.autograd.grad(loss, [perturbation])
+        finally:
+            self._backward_kind = "backward"
+        return gradient
+
+    @contextmanager
+    def training_step(self, dropout: Dropout) -> Iterator[None]:
+        """Train mode, with the dropout stream in torch's global generators, for one step."""
+        self.network.train(dropout != "off")
+        with self._dropout_stream.active():
+            self._shared_masks = self._dropout_stream.snapshot() if dropout == "shared" else None
+            try:
+                yield
+            finally:
+                self._shared_masks = None
+
+    def _accepted(self, given: Mapping[str, Tensor]) -> list[str]:
+        """Return which inputs the network takes (some encoders know no token types)."""
+        types = getattr(self.network.config, "type_vocab_size", 0)
+        return [name for name in given if name != "token_type_ids" or types > 1]
+
+    def _count_forward(self, batch: TokenBatch) -> None:
+        self.meter.forward += 1
+        self.meter.examples += len(batch.ids)
+        self.meter.tokens += batch.tokens
+        self.meter.computed_tokens += batch.ids.numel()
+
+    def _count_backward(self, _: Tensor) -> None:
+        setattr(self.meter, self._backward_kind, getattr(self.meter, self._backward_kind) + 1)
+
+    def _swap_words(self, _module: nn.Module, _inputs: Any, _output: Tensor) -> Tensor | None:
+        return self._replace["words"]
+
+    def _swap_embedded(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        self._embedded = output if self._replace["embedded"] is None else self._replace["embedded"]
+        return self._embedded

@@ -1,0 +1,26 @@
+"""Logits of a split, in evaluation mode."""
+
+import numpy as np
+import torch
+
+from harness.core.batches import by_length
+from harness.core.encoder import Encoder, Meter
+from harness.inputs.tokens import Tokens
+
+
+def logits_of(encoder: Encoder, tokens: Tokens, rows: np.ndarray, batch_size: int) -> np.ndarray:
+    """Return the logits of ``rows``, [n, C], in their order; training's counts are left alone."""
+    result: np.ndarray | None = None
+    training_meter, encoder.meter = encoder.meter, Meter()
+    encoder.network.eval()
+    try:
+        with torch.inference_mode():
+            for positions, batch in by_length(tokens, rows, batch_size, encoder.device):
+                logits = encoder(batch).logits.cpu().numpy()
+                if result is None:
+                    result = np.empty((len(rows), logits.shape[1]), dtype=logits.dtype)
+                result[positions] = logits
+    finally:
+        encoder.meter = training_meter
+    assert result is not None
+    return result

@@ -1,0 +1,66 @@
+"""The optimizer as methods see it: clip, step, clear; and the learning-rate schedule."""
+
+from typing import cast
+
+import torch
+from torch import nn
+
+from harness.core.encoder import Meter
+from harness.plan.protocol import Protocol
+
+
+class Update:
+    """AdamW with a linear or constant schedule; one schedule step a batch, taken by the loop."""
+
+    def __init__(self, network: nn.Module, protocol: Protocol, batches: int, meter: Meter) -> None:
+        self.parameters = list(network.parameters())
+        self.peak_learning_rate = protocol.learning_rate
+        self._clip = protocol.clip_norm
+        self._meter = meter
+        self._adamw = torch.optim.AdamW(
+            _groups(network, protocol),
+            lr=protocol.learning_rate,
+            betas=protocol.adam_betas,
+            eps=protocol.adam_epsilon,
+            fused=True,
+        )
+        warmup = int(protocol.warmup * batches)
+
+        def scale(batch: int) -> float:
+            if batch < warmup:
+                return batch / warmup
+            if protocol.schedule == "constant":
+                return 1.0
+            return max(0.0, (batches - batch) / max(1, batches - warmup))
+
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._adamw, scale)
+
+    @property
+    def learning_rate(self) -> float:
+        """The schedule's rate for this batch."""
+        return cast(float, self._adamw.param_groups[0]["lr"])
+
+    def step(self) -> None:
+        """Clip the gradient's global norm, take one AdamW step, clear the gradients."""
+        if self._clip > 0:
+            nn.utils.clip_grad_norm_(self.parameters, self._clip)
+        self._adamw.step()
+        self._adamw.zero_grad(set_to_none=True)
+        self._meter.optimizer_steps += 1
+
+    def next_batch(self) -> None:
+        """Move the schedule on by one batch."""
+        self._schedule.step()
+
+
+def _groups(network: nn.Module, protocol: Protocol) -> list[dict[str, object]]:
+    """Return the parameter groups: biases and normalisation gains apart where they do not decay."""
+    if protocol.decay_bias_and_norm:
+        return [{"params": list(network.parameters()), "weight_decay": protocol.weight_decay}]
+    # Biases and gains are exactly the vectors among an encoder's parameters.
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    vectors = [p for p in network.parameters() if p.ndim <= 1]
+    return [
+        {"params": matrices, "weight_decay": protocol.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]

@@ -1,0 +1,1 @@
+"""Tasks and models brought in: rows, token ids, weights."""

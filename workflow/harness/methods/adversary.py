@@ -1,0 +1,87 @@
+"""Arithmetic that the methods share: norms, projections, initialisation, consistency losses.
+
+Perturbations are [B, L, D]; norms are per example over the whole sequence unless a name says
+otherwise (method-specification, section 0).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from harness.methods.lazy import functional, torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.methods.interface import Draws
+
+Norm = Literal["l2", "linf"]
+GRADIENT_FLOOR = 1e-8
+"""Smallest norm that a gradient is divided by (FreeLB, MAT and CreAT all clamp here)."""
+
+
+def norm(delta: Tensor, kind: Norm) -> Tensor:
+    """Return the norm of each example's perturbation, [B, 1, 1]."""
+    flat = delta.flatten(1)
+    size = flat.norm(dim=1) if kind == "l2" else flat.abs().amax(dim=1)
+    return size.view(-1, 1, 1)
+
+
+def token_norm(delta: Tensor) -> Tensor:
+    """Return the largest coordinate of each token's perturbation, [B, L, 1]."""
+    return delta.abs().amax(dim=2, keepdim=True)
+
+
+def unit(gradient: Tensor, kind: Norm) -> Tensor:
+    """Return ``gradient`` divided by each example's norm."""
+    return gradient / norm(gradient, kind).clamp_min(GRADIENT_FLOOR)
+
+
+def rescale(delta: Tensor, radius: float, kind: Norm) -> Tensor:
+    """Shrink each example whose norm exceeds ``radius`` to it.
+
+    For L2 this is the Euclidean projection; for L-infinity it is not (``clip`` is).
+    """
+    size = norm(delta, kind)
+    return torch.where(size > radius, delta * (radius / size.clamp_min(torch.finfo(delta.dtype).tiny)), delta)
+
+
+def clip(delta: Tensor, radius: float) -> Tensor:
+    """Clip each coordinate to ``radius``: the true projection onto the L-infinity ball."""
+    return delta.clamp(-radius, radius)
+
+
+def uniform_start(words: Tensor, mask: Tensor, magnitude: float, kind: Norm, draws: Draws) -> Tensor:
+    """Return FreeLB's initial perturbation, zero on padding.
+
+    L2: U(-1, 1) scaled by ``magnitude / sqrt(n_b D)``, n_b the number of real tokens, so that the
+    expected norm is magnitude / sqrt(3). L-infinity: U(-magnitude, magnitude).
+    """
+    delta = (2 * draws.uniform(words) - 1) * mask.unsqueeze(2)
+    if kind == "linf":
+        return delta * magnitude
+    sizes = mask.sum(1).to(delta.dtype) * words.shape[2]
+    return delta * (magnitude / sizes.sqrt()).view(-1, 1, 1)
+
+
+def symmetric_kl(u: Tensor, v: Tensor) -> Tensor:
+    """Return KL(u||v) + KL(v||u), mean over the batch, gradient through both logits [B, C].
+
+    The sum equals (p_u - p_v)(log p_u - log p_v), which cannot come out negative by rounding
+    where the two distributions nearly agree.
+    """
+    difference = functional.log_softmax(u, -1) - functional.log_softmax(v, -1)
+    return ((u.softmax(-1) - v.softmax(-1)) * difference).sum(-1).mean()
+
+
+def kl_to(logits: Tensor, target: Tensor) -> Tensor:
+    """Return KL(p_logits || p_target), mean over the batch; the target is a constant."""
+    ours = functional.log_softmax(logits, -1)
+    theirs = functional.log_softmax(target.detach(), -1)
+    return (ours.exp() * (ours - theirs)).sum(-1).mean()
+
+
+def squared_difference(u: Tensor, v: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
+    """Return the consistency loss of a regression, reduced over the batch."""
+    squares = (u - v).square().sum(-1)
+    return squares.mean() if reduction == "mean" else squares.sum()

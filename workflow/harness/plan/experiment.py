@@ -1,0 +1,72 @@
+"""Experiment: a YAML file that spans runs."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from harness.errors import MistakesError
+from harness.plan.strict import Strict, check
+from harness.plan.yamlfile import read_yaml
+
+
+class VariantChange(Strict):
+    """What an experiment changes in a variant."""
+
+    arguments: dict[str, Any] = Field(default={}, description="method arguments")
+    settings: dict[str, Any] = Field(default={}, description="protocol values for this variant alone")
+
+
+class Experiment(Strict):
+    """Tasks x models x variants x seeds under a protocol.
+
+    Protocol values are settled in this order, later ones win: protocol file, ``settings``, the
+    model's, the task's, the variant's.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="folder below results/, e.g. quick")
+    title: str = Field(description="one line above the tables")
+    banner: str | None = Field(default=None, description="warning that every table carries")
+    protocol: str = Field(default="honest", description="name of a file in config/protocols")
+    settings: dict[str, Any] = Field(default={}, description="protocol values for all runs")
+    tasks: dict[str, dict[str, Any]] = Field(min_length=1, description="task names, with protocol values if any")
+    models: dict[str, dict[str, Any]] = Field(min_length=1, description="model names, with protocol values if any")
+    variants: dict[str, VariantChange] = Field(min_length=1, description="variant names, with changes if any")
+    seeds: list[int] = Field(min_length=1, description="a list of different whole numbers")
+    threads: int = Field(default=1, ge=1, description="CPU threads of a run")
+    data_root: str | None = Field(default=None, description="folder with data files, instead of data packages")
+
+    @field_validator("tasks", "models", "variants", mode="before")
+    @classmethod
+    def _names_only(cls, value: Any) -> Any:
+        """Accept a plain list of names, and names without changes."""
+        if isinstance(value, list):
+            if repeated := [str(name) for name, n in Counter(map(str, value)).items() if n > 1]:
+                raise ValueError(f"each name once, repeated: {', '.join(repeated)}")
+            return {name: {} for name in value}
+        if isinstance(value, dict):
+            return {name: {} if change is None else change for name, change in value.items()}
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, value: list[int]) -> list[int]:
+        if repeated := [str(seed) for seed, n in Counter(value).items() if n > 1]:
+            raise ValueError(f"each seed once, repeated: {', '.join(repeated)}")
+        if any(seed < 0 for seed in value):
+            raise ValueError("seeds to be 0 or larger")
+        return value
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Return the experiment in ``path``.
+
+    Raises:
+        HarnessError: the file cannot be read.
+        MistakesError: unknown keys or wrong values, all of them.
+    """
+    experiment, mistakes = check(Experiment, read_yaml(path), path)
+    if experiment is None:
+        raise MistakesError(mistakes)
+    return experiment

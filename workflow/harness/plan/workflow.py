@@ -1,0 +1,54 @@
+"""What the Snakefile asks of a plan: files, and the facts of one run by its folder."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.paths import CONFIG, shown
+from harness.plan.plan import Plan, make_plan, write_plan
+from harness.runs.folder import RunFolder
+
+DEFAULT = CONFIG / "quick.yaml"
+TABLE_FORMS = ("md", "tex", "csv")
+
+
+class Workflow:
+    """A plan in Snakemake's terms: paths as texts, lookups by wildcards."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan_file = str(write_plan(plan))
+        facts = plan.as_json()
+        self.file: str = facts["file"]
+        self.folder = str(plan.folder)
+        self.threads = plan.experiment.threads
+        self.cells: dict[str, Any] = facts["cells"]
+        self.runs = {run["folder"]: run for run in facts["runs"]}
+        self.results = [f"{folder}/result.json" for folder in self.runs]
+        self.tables = [f"{self.folder}/tables/main.{form}" for form in TABLE_FORMS]
+
+    def run(self, wildcards: Any) -> dict[str, Any]:
+        """Return the facts of the run whose folder the wildcards spell."""
+        w = wildcards
+        run: dict[str, Any] = self.runs[f"{self.folder}/runs/{w.task}/{w.model}/{w.variant}/{w.run}"]
+        return run
+
+    def tokens(self, wildcards: Any) -> str:
+        """Return the stamp of the token ids that the run reads."""
+        return f"{self.cells[self.run(wildcards)['cell']]['tokens']}/tokens.json"
+
+
+def open_workflow(config_files: list[Any]) -> Workflow:
+    """Return the workflow of the experiment that Snakemake was given, or of the default one.
+
+    A broken ``result.json`` is set aside, so that Snakemake sees that it is missing.
+    """
+    if len(config_files) > 1:
+        names = ", ".join(map(str, config_files))
+        raise HarnessError(f"--configfile: one experiment at a time, got {names}")
+    plan = make_plan(Path(config_files[0]) if config_files else Path(shown(DEFAULT)))
+    for run in plan.runs:
+        folder = RunFolder(plan.run_folder(run))
+        if folder.set_broken_aside():
+            print(f"{folder.result_path} was broken and is set aside; the run counts as missing", file=sys.stderr)
+    return Workflow(plan)

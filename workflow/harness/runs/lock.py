@@ -1,0 +1,128 @@
+"""The run lock: one writer for a run folder, on one machine or on many.
+
+The lock is made by an exclusive hard link, which is atomic on network file systems too. Its holder
+is alive if its process is (same host), if its SLURM job is (``squeue`` knows it), or, where neither
+can be asked, if its heartbeat is fresh.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.paths import shown
+
+HEARTBEAT_SECONDS = 15.0
+STALE_SECONDS = 120.0
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of ``folder``.
+
+    Raises:
+        HarnessError: another process that is alive holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "lock"
+    mine = _identity()
+    _acquire(path, mine)
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beat.join()
+        if _read(path) == mine:
+            path.unlink(missing_ok=True)
+
+
+def _identity() -> dict[str, Any]:
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "born": _birth(os.getpid()),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+    }
+
+
+def _acquire(path: Path, mine: dict[str, Any]) -> None:
+    own = path.with_name(f".lock.{mine['host']}.{mine['pid']}")
+    own.write_text(json.dumps(mine), encoding="utf-8")
+    try:
+        for _ in range(3):
+            try:
+                os.link(own, path)
+                return
+            except FileExistsError:
+                holder = _read(path)
+                if holder is not None and is_alive(holder, path):
+                    raise HarnessError(_held(path, holder)) from None
+                path.unlink(missing_ok=True)
+        raise HarnessError(f"{shown(path)}: could not be taken: others take it at the same time; try again")
+    finally:
+        own.unlink(missing_ok=True)
+
+
+def _held(path: Path, holder: dict[str, Any]) -> str:
+    job = f", SLURM job {holder['slurm_job']}" if holder.get("slurm_job") else ""
+    return (
+        f"{shown(path.parent)} is being trained by process {holder['pid']} on {holder['host']}{job}; "
+        "wait for it, or stop it"
+    )
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def is_alive(holder: dict[str, Any], path: Path) -> bool:
+    """Tell whether the holder of a lock still works."""
+    if holder.get("host") == socket.gethostname():
+        return _birth(holder["pid"]) is not None and _birth(holder["pid"]) == holder.get("born")
+    if holder.get("slurm_job") and shutil.which("squeue"):
+        command = ["squeue", "--noheader", "--format=%T", f"--jobs={holder['slurm_job']}"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        if answer.returncode == 0:
+            return bool(answer.stdout.strip())
+    try:
+        return time.time() - path.stat().st_mtime < STALE_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _birth(pid: int) -> str | None:
+    """Return when a process of this host started (pids are used again), or None if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19]
+    except OSError:
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return "unknown"  # a system without /proc
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_SECONDS):
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return

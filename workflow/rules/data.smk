@@ -1,0 +1,22 @@
+rule tokens:
+    output:
+        "results/cache/tokens/{task}/{model}-{tokens}/tokens.json",
+    log:
+        "results/cache/logs/tokens-{task}-{model}-{tokens}.log",
+    params:
+        file=WORKFLOW.file,
+    shell:
+        "python -m harness tokenize {params.file}"
+        " --task {wildcards.task} --model {wildcards.model} 2>&1 | tee {log}"
+
+
+# The schema is made once, before any run: processes that open a fresh store together break it.
+rule store:
+    localrule: True
+    priority: 100
+    output:
+        touch("results/cache/mlflow.ready"),
+    log:
+        "results/cache/logs/store.log",
+    shell:
+        "python -m harness store 2>&1 | tee {log}"

@@ -1,0 +1,38 @@
+rule track:
+    localrule: True
+    input:
+        results=WORKFLOW.results,
+        plan=WORKFLOW.plan_file,
+    output:
+        f"{WORKFLOW.folder}/frame.parquet",
+    log:
+        f"{WORKFLOW.folder}/logs/track.log",
+    params:
+        file=WORKFLOW.file,
+    shell:
+        "python -m harness track {params.file} 2>&1 | tee {log}"
+
+
+rule render:
+    localrule: True
+    input:
+        frame=f"{WORKFLOW.folder}/frame.parquet",
+    output:
+        WORKFLOW.tables,
+    log:
+        f"{WORKFLOW.folder}/logs/render.log",
+    params:
+        file=WORKFLOW.file,
+    shell:
+        "python -m harness tables {params.file} > {log} 2>&1"
+
+
+# `snakemake tables`: tables of the present state; trains nothing.
+rule tables:
+    localrule: True
+    log:
+        f"{WORKFLOW.folder}/logs/tables.log",
+    params:
+        file=WORKFLOW.file,
+    shell:
+        "(python -m harness track {params.file} && python -m harness tables {params.file}) 2>&1 | tee {log}"
