@@ -62,7 +62,7 @@ class Case:
         return {k: v for k, v in self.tensors.items() if k.startswith("rand/")}
 
 
-def load_case(folder: Path, name: str) -> Case:
+def load_case(folder: Path, name: str, pack: bool = False) -> Case:
     facts = json.loads((folder / f"{name}.json").read_text())
     tensors = load_file(folder / f"{name}.safetensors")
     if facts["rand"].startswith("in file "):
@@ -77,6 +77,7 @@ def load_case(folder: Path, name: str) -> Case:
         regression=facts["task"].startswith("regression"),
         draws=draws,
         dropout_stream=GlobalStream(0, torch.device("cpu")),
+        pack=pack,
     )
     method_name, arguments = method_of(facts)
     kind = method_class(method_name)

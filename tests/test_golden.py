@@ -17,8 +17,8 @@ MORE = ["vanilla_reg", "freelb_hf_linf", "freelb_hf_init0", "freelb_hf_reg", "ma
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def parity(folder: Path, name: str) -> float:
-    case = load_case(folder, name)
+def parity(folder: Path, name: str, pack: bool = False) -> float:
+    case = load_case(folder, name, pack)
     worst = 0.0
     for t, loss in replay(case):
         worst = max(worst, abs(loss - expected_loss(case.facts, t)))
@@ -27,9 +27,10 @@ def parity(folder: Path, name: str) -> float:
     return worst
 
 
+@pytest.mark.parametrize("pack", [False, True])
 @pytest.mark.parametrize("name", CASES)
-def test_losses_and_parameters_equal_the_recorded_ones(name: str) -> None:
-    assert parity(TRACKED, name) < TOLERANCE
+def test_losses_and_parameters_equal_the_recorded_ones(name: str, pack: bool) -> None:
+    assert parity(TRACKED, name, pack) < TOLERANCE
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the whole set of traces is not here")

@@ -15,6 +15,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from harness.core.batches import TokenBatch
+from harness.core.packing import Packing, can_pack
 from harness.core.streams import GlobalStream
 from harness.methods.interface import Draws, Passes
 
@@ -57,7 +58,9 @@ class Encoder:
         draws: Draws,
         dropout_stream: GlobalStream,
         precision: str = "fp32",
+        pack: bool = True,
     ) -> None:
+        """Take over ``network``; ``pack=False`` computes padding even where it could be left out."""
         self.network: nn.Module = network
         self.regression = regression
         self.draws = draws
@@ -66,6 +69,7 @@ class Encoder:
         self._dropout_stream = dropout_stream
         self._shared_masks: Any = None
         self._autocast = precision == "bf16"
+        self._packing = Packing(network) if pack and can_pack(network) else None
         self._backward_kind = "backward"
         self._word_layer: nn.Module = network.get_input_embeddings()
         self._replace: dict[str, Tensor | None] = {"words": None, "embedded": None}
@@ -92,6 +96,8 @@ class Encoder:
     ) -> EncoderPass:
         """Run one forward pass (see the interface) and count it."""
         self._count_forward(batch)
+        if self._packing is not None:
+            self._packing.start(batch.mask)
         if self._shared_masks is not None:
             self._dropout_stream.reload(self._shared_masks)
         self._replace = {"words": words, "embedded": embedded}
@@ -151,7 +157,7 @@ class Encoder:
         self.meter.forward += 1
         self.meter.examples += len(batch.ids)
         self.meter.tokens += batch.tokens
-        self.meter.computed_tokens += batch.ids.numel()
+        self.meter.computed_tokens += batch.ids.numel() if self._packing is None else batch.tokens
 
     def _count_backward(self, _: Tensor) -> None:
         setattr(self.meter, self._backward_kind, getattr(self.meter, self._backward_kind) + 1)
