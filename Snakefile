@@ -31,4 +31,6 @@ include: "workflow/rules/report.smk"
 
 # Failure and interruption end with tables of the present state and the failure digest.
 onerror:
-    shell("python -m harness track {WORKFLOW.file} && python -m harness tables {WORKFLOW.file}")
+    shell(
+        "python -m harness track {WORKFLOW.file} && python -m harness tables {WORKFLOW.file}"
+    )

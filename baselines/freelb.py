@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class FreeLBArguments(Arguments):
-    """Defaults: the authors' CoLA setting for ALBERT-xxlarge (launch/run_glue.sh), with their radius for QQP."""
+    """Defaults: middle values of the authors' launch files (0.04-0.2, 0.05-0.6, 0.14-0.7 by task)."""
 
     steps: int = Field(3, ge=1, description="forward passes a batch (K); the ascent takes one fewer")
     step_size: float = Field(0.1, gt=0, description="length of an ascent step, in the norm")
@@ -65,7 +65,9 @@ class FreeLB(Method):
         words = model.words(batch).detach()
         if self.arguments.start == 0:
             return words.new_zeros(words.shape)
-        return adversary.uniform_start(words, batch.mask, self.arguments.start, self.arguments.norm, model.draws)
+        return adversary.uniform_start(
+            words, batch.mask, self.arguments.start, self.arguments.norm, model.draws
+        )
 
     def _ascend(self, delta: Tensor) -> Tensor:
         assert delta.grad is not None

@@ -14,11 +14,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from harness.core.batches import TokenBatch
 from harness.core.encoder import Encoder
 from harness.core.streams import GlobalStream
 from harness.core.update import Update
-from harness.methods.interface import Method
+from harness.methods.interface import Batch, Method
 from harness.methods.registry import method_class
 from harness.plan import catalogue
 from harness.plan.protocol import Protocol
@@ -52,7 +51,7 @@ class Case:
     name: str
     facts: dict[str, Any]
     tensors: dict[str, Tensor]
-    batches: list[TokenBatch]
+    batches: list[Batch]
     encoder: Encoder
     update: Update
     method: Method
@@ -83,7 +82,14 @@ def load_case(folder: Path, name: str, pack: bool = False) -> Case:
     kind = method_class(method_name)
     update = Update(network, protocol_of(facts), BATCHES, encoder.meter)
     return Case(
-        name, facts, tensors, list(_batches(values)), encoder, update, kind(kind.Arguments(**arguments)), draws
+        name,
+        facts,
+        tensors,
+        list(_batches(values)),
+        encoder,
+        update,
+        kind(kind.Arguments(**arguments)),
+        draws,
     )
 
 
@@ -97,14 +103,14 @@ def _network(base: dict[str, Any], values: dict[str, Tensor]) -> Any:
     return network
 
 
-def _batches(values: dict[str, Tensor]) -> Iterator[TokenBatch]:
+def _batches(values: dict[str, Tensor]) -> Iterator[Batch]:
     for t in range(1, BATCHES + 1):
         ids, mask, types, labels = (
             values[f"batch{t}/{k}"] for k in ("input_ids", "attention_mask", "token_type_ids", "labels")
         )
         if labels.is_floating_point():
             labels = labels.double()
-        yield TokenBatch(ids, mask, types, labels, int(mask.sum()))
+        yield Batch(ids, mask, types, labels, int(mask.sum()))
 
 
 def method_of(facts: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -155,7 +161,9 @@ def protocol_of(facts: dict[str, Any]) -> Protocol:
 
 def queue_draws(case: Case, t: int) -> None:
     """Lay out the draws of batch t in the order in which the method asks."""
-    rand = {k.removeprefix(f"rand/step{t}/"): v for k, v in case.rand().items() if k.startswith(f"rand/step{t}/")}
+    rand = {
+        k.removeprefix(f"rand/step{t}/"): v for k, v in case.rand().items() if k.startswith(f"rand/step{t}/")
+    }
     given = case.facts["hyper_parameters"]
     if "delta_init_uniform" in rand:
         draw = rand["delta_init_uniform"].double()

@@ -47,7 +47,12 @@ def test_more_traces(name: str) -> None:
         ("freelb_hf_l2", freelb.FreeLB, "_ascend", lambda self, delta: delta.detach()),
         ("mat_intended", adversary, "unit", lambda gradient, kind: gradient),
         ("mat_intended", adversary, "rescale", lambda delta, radius, kind: delta),
-        ("mat_intended", adversary, "symmetric_kl", lambda u, v: adversary.kl_to(u, v) + adversary.kl_to(v, u)),
+        (
+            "mat_intended",
+            adversary,
+            "symmetric_kl",
+            lambda u, v: adversary.kl_to(u, v) + adversary.kl_to(v, u),
+        ),
         ("mat_intended", langevin, "deviation", lambda step, base, ratio: 0.0),
         ("mat_intended", langevin, "average", lambda mean, sample, decay: None),
     ],

@@ -12,11 +12,11 @@ rule tokens:
 
 # The schema is made once, before any run: processes that open a fresh store together break it.
 rule store:
-    localrule: True
-    priority: 100
     output:
         touch("results/cache/mlflow.ready"),
     log:
         "results/cache/logs/store.log",
+    priority: 100
+    localrule: True
     shell:
         "python -m harness store 2>&1 | tee {log}"

@@ -1,5 +1,4 @@
 rule track:
-    localrule: True
     input:
         results=WORKFLOW.results,
         plan=WORKFLOW.plan_file,
@@ -7,6 +6,7 @@ rule track:
         f"{WORKFLOW.folder}/frame.parquet",
     log:
         f"{WORKFLOW.folder}/logs/track.log",
+    localrule: True
     params:
         file=WORKFLOW.file,
     shell:
@@ -14,13 +14,13 @@ rule track:
 
 
 rule render:
-    localrule: True
     input:
         frame=f"{WORKFLOW.folder}/frame.parquet",
     output:
         WORKFLOW.tables,
     log:
         f"{WORKFLOW.folder}/logs/render.log",
+    localrule: True
     params:
         file=WORKFLOW.file,
     shell:
@@ -29,9 +29,9 @@ rule render:
 
 # `snakemake tables`: tables of the present state; trains nothing.
 rule tables:
-    localrule: True
     log:
         f"{WORKFLOW.folder}/logs/tables.log",
+    localrule: True
     params:
         file=WORKFLOW.file,
     shell:

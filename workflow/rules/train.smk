@@ -8,10 +8,10 @@ rule train:
         f"{WORKFLOW.folder}/runs/{{task}}/{{model}}/{{variant}}/{{run}}/result.json",
     log:
         f"{WORKFLOW.folder}/logs/train/{{task}}-{{model}}-{{variant}}-{{run}}.log",
+    threads: WORKFLOW.threads
     params:
         file=WORKFLOW.file,
         run=WORKFLOW.run,
-    threads: WORKFLOW.threads
     shell:
         "python -m harness run --experiment {params.file}"
         " --task {wildcards.task} --model {wildcards.model} --method {wildcards.variant}"

@@ -33,7 +33,9 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
 
 def add_out(parser: argparse.ArgumentParser) -> None:
     """Add the place of results."""
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="results folder (default: results)")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, metavar="DIR", help="results folder (default: results)"
+    )
 
 
 def experiment_file(name: str) -> Path:

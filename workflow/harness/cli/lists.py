@@ -40,7 +40,9 @@ def _method(kind: Any) -> dict[str, Any]:
         "summary": kind.summary,
         "citation": kind.citation,
         "passes": kind.passes(kind.Arguments()).as_dict(),
-        "arguments": {name: {k: v for k, v in facts.items() if k != "title"} for name, facts in schema.items()},
+        "arguments": {
+            name: {k: v for k, v in facts.items() if k != "title"} for name, facts in schema.items()
+        },
     }
 
 

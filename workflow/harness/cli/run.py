@@ -29,7 +29,9 @@ def register(commands: Commands) -> None:
     }.items():
         parser.add_argument(f"--{name}", required=True, metavar=name[0].upper(), help=meaning)
     parser.add_argument("--seed", required=True, type=int, metavar="S", help="a whole number")
-    parser.add_argument("--experiment", metavar="FILE", help="take protocol and arguments from this experiment")
+    parser.add_argument(
+        "--experiment", metavar="FILE", help="take protocol and arguments from this experiment"
+    )
     parser.add_argument("--data-root", metavar="DIR", help="folder with data files, instead of data packages")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a protocol value or method argument"
@@ -73,8 +75,9 @@ def _attempt(plan: "Plan", wanted: "Run", folder: "RunFolder", threads: int | No
 
         return execute(plan, wanted, threads or plan.experiment.threads)
     except BaseException as error:
-        handler.stream.write(traceback.format_exc())
-        handler.stream.write(f"{FAILED}{type(error).__name__}: {' '.join(str(error).split())}\n")
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(traceback.format_exc())
+            stream.write(f"{FAILED}{type(error).__name__}: {' '.join(str(error).split())}\n")
         if isinstance(error, Exception) and not _plain(error):
             print(f"error: {type(error).__name__}: {error} (the whole story: {path})", file=sys.stderr)
             sys.exit(1)
@@ -91,9 +94,10 @@ def _plain(error: Exception) -> bool:
 
 
 def _summary(result: "Result") -> str:
-    scores = [f"{split} {m} {v:.4f}" for split, values in result.metrics.items() for m, v in values.items()]
+    scores = [f"{split} {m} {v:.4f}" for split, found in result.metrics.items() for m, v in found.items()]
     why = f" ({result.flags['reason']})" if result.flags.get("reason") else ""
-    return f"{result.status}{why}; {', '.join(scores) or 'no scores'}; {result.cost.train_seconds:.0f} s of training"
+    training = f"{result.cost.train_seconds:.0f} s of training"
+    return f"{result.status}{why}; {', '.join(scores) or 'no scores'}; {training}"
 
 
 def _plan(chosen: argparse.Namespace) -> "Plan":
@@ -133,11 +137,11 @@ def _must_hold(experiment: "Experiment", chosen: argparse.Namespace) -> None:
     from harness.errors import MistakesError, unknown
 
     asked = {"tasks": chosen.task, "models": chosen.model, "variants": chosen.method, "seeds": chosen.seed}
-    mistakes = [
-        f"--experiment {chosen.experiment}: {key}: {unknown(key[:-1], name, map(str, getattr(experiment, key)))}"
-        for key, name in asked.items()
-        if name not in getattr(experiment, key)
-    ]
+    mistakes = []
+    for key, name in asked.items():
+        known = getattr(experiment, key)
+        if name not in known:
+            mistakes.append(f"--experiment {chosen.experiment}: {unknown(key[:-1], name, map(str, known))}")
     if mistakes:
         raise MistakesError(mistakes)
 

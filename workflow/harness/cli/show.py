@@ -7,7 +7,9 @@ from harness.cli._common import Commands, add_command, add_experiment, experimen
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    add_experiment(add_command(commands, "show", run, "print the main table and where files lie", "show quick"))
+    add_experiment(
+        add_command(commands, "show", run, "print the main table and where files lie", "show quick")
+    )
 
 
 def run(chosen: argparse.Namespace) -> None:

@@ -7,7 +7,9 @@ from harness.cli._common import Commands, add_command, add_experiment, experimen
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    parser = add_command(commands, "tables", run, "make the tables from whatever results exist", "tables quick")
+    parser = add_command(
+        commands, "tables", run, "make the tables from whatever results exist", "tables quick"
+    )
     add_experiment(parser)
 
 

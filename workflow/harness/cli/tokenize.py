@@ -8,7 +8,11 @@ from harness.cli._common import Commands, add_command, add_experiment, experimen
 def register(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(
-        commands, "tokenize", run, "make a task's token ids for a model", "tokenize quick --task stsb --model minilm"
+        commands,
+        "tokenize",
+        run,
+        "make a task's token ids for a model",
+        "tokenize quick --task stsb --model minilm",
     )
     add_experiment(parser)
     parser.add_argument("--task", required=True, metavar="T", help="a task of the experiment")
@@ -24,6 +28,8 @@ def run(chosen: argparse.Namespace) -> None:
     plan = make_plan(experiment_file(chosen.experiment), chosen.out)
     cells = [c for c in plan.cells if (c.task_name, c.model_name) == (chosen.task, chosen.model)]
     if not cells:
-        raise HarnessError(f"experiment {plan.experiment.name} has no task {chosen.task} with model {chosen.model}")
+        raise HarnessError(
+            f"experiment {plan.experiment.name} has no task {chosen.task} with model {chosen.model}"
+        )
     for cell in {cell.tokens_key: cell for cell in cells}.values():
         print(ensure_tokens(plan, cell))

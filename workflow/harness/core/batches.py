@@ -2,32 +2,15 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from harness.inputs.tokens import Tokens
+from harness.methods.interface import Batch
 
 
-@dataclass(frozen=True)
-class TokenBatch:
-    """One batch, right-padded; all tensors on the model's device."""
-
-    ids: Tensor
-    """[B, L]"""
-    mask: Tensor
-    """[B, L], 1 for real tokens."""
-    types: Tensor
-    """[B, L], 0 for the first text and 1 for the second."""
-    labels: Tensor
-    """[B], class numbers (int64) or scores (the default float type)."""
-    tokens: int
-    """Number of real tokens."""
-
-
-def collate(tokens: Tokens, rows: np.ndarray, device: torch.device) -> TokenBatch:
+def collate(tokens: Tokens, rows: np.ndarray, device: torch.device) -> Batch:
     """Return the batch of the given row numbers."""
     lengths = tokens.lengths[rows]
     longest = int(lengths.max())
@@ -39,19 +22,18 @@ def collate(tokens: Tokens, rows: np.ndarray, device: torch.device) -> TokenBatc
     labels = torch.from_numpy(tokens.labels[rows])
     if labels.is_floating_point():
         labels = labels.to(torch.get_default_dtype())
-    move = {"device": device, "non_blocking": True}
-    return TokenBatch(
-        torch.from_numpy(ids).to(**move),
-        torch.from_numpy(real.astype(np.int64)).to(**move),
-        torch.from_numpy(types).to(**move),
-        labels.to(**move),
+    return Batch(
+        torch.from_numpy(ids).to(device, non_blocking=True),
+        torch.from_numpy(real.astype(np.int64)).to(device, non_blocking=True),
+        torch.from_numpy(types).to(device, non_blocking=True),
+        labels.to(device, non_blocking=True),
         int(lengths.sum()),
     )
 
 
 def shuffled(
     tokens: Tokens, rows: np.ndarray, batch_size: int, order: torch.Generator, device: torch.device
-) -> Iterator[TokenBatch]:
+) -> Iterator[Batch]:
     """Yield the batches of one epoch in an order drawn from the data-order stream."""
     mixed = rows[torch.randperm(len(rows), generator=order).numpy()]
     for part in np.split(mixed, range(batch_size, len(mixed), batch_size)):
@@ -60,7 +42,7 @@ def shuffled(
 
 def by_length(
     tokens: Tokens, rows: np.ndarray, batch_size: int, device: torch.device
-) -> Iterator[tuple[np.ndarray, TokenBatch]]:
+) -> Iterator[tuple[np.ndarray, Batch]]:
     """Yield (positions in ``rows``, batch), similar lengths together: least padding, for evaluation."""
     order = np.argsort(tokens.lengths[rows], kind="stable")
     for part in np.array_split(order, math.ceil(len(order) / batch_size)):

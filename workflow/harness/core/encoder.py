@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from harness.core.batches import TokenBatch
 from harness.core.packing import Packing, can_pack
 from harness.core.streams import GlobalStream
-from harness.methods.interface import Draws, Passes
+from harness.methods.interface import Batch, Draws, Pass, Passes
 
 Dropout = Literal["independent", "shared", "off"]
 
@@ -37,14 +36,6 @@ class Meter:
     def passes(self) -> Passes:
         """Return the counts that a method declares."""
         return Passes(self.forward, self.backward, self.input_backward, self.optimizer_steps)
-
-
-@dataclass(frozen=True)
-class EncoderPass:
-    """Logits [B, C] and finished embedding output [B, L, H] of one forward pass."""
-
-    logits: Tensor
-    embedded: Tensor
 
 
 class Encoder:
@@ -81,19 +72,19 @@ class Encoder:
         """Return the parameters by name, in the network's order."""
         return dict(self.network.named_parameters())
 
-    def words(self, batch: TokenBatch) -> Tensor:
+    def words(self, batch: Batch) -> Tensor:
         """Return the word-embedding rows of ``batch``, attached; [B, L, D]."""
         rows: Tensor = self._word_layer(batch.ids)
         return rows
 
     def __call__(
         self,
-        batch: TokenBatch,
+        batch: Batch,
         *,
         words: Tensor | None = None,
         embedded: Tensor | None = None,
         parameters: Mapping[str, Tensor] | None = None,
-    ) -> EncoderPass:
+    ) -> Pass:
         """Run one forward pass (see the interface) and count it."""
         self._count_forward(batch)
         if self._packing is not None:
@@ -115,10 +106,10 @@ class Encoder:
         if logits.requires_grad:
             logits.register_hook(self._count_backward)
         assert self._embedded is not None
-        result, self._embedded = EncoderPass(logits, self._embedded), None
+        result, self._embedded = Pass(logits, self._embedded), None
         return result
 
-    def loss(self, logits: Tensor, batch: TokenBatch) -> Tensor:
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the mean cross-entropy, or the mean squared error of a regression."""
         if self.regression:
             return functional.mse_loss(logits.squeeze(1), batch.labels)
@@ -153,7 +144,7 @@ class Encoder:
         types = getattr(self.network.config, "type_vocab_size", 0)
         return [name for name in given if name != "token_type_ids" or types > 1]
 
-    def _count_forward(self, batch: TokenBatch) -> None:
+    def _count_forward(self, batch: Batch) -> None:
         self.meter.forward += 1
         self.meter.examples += len(batch.ids)
         self.meter.tokens += batch.tokens

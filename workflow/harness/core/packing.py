@@ -10,7 +10,6 @@ masks for T rows, so they are others than a padded batch's).
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
@@ -32,7 +31,9 @@ class Layout:
     def of(cls, mask: Tensor) -> "Layout":
         """Return the layout of a batch with this attention mask [B, L]."""
         real = mask.bool()
-        return cls((mask.shape[0], mask.shape[1]), real.flatten().nonzero().squeeze(1), real[:, None, None, :])
+        return cls(
+            (mask.shape[0], mask.shape[1]), real.flatten().nonzero().squeeze(1), real[:, None, None, :]
+        )
 
     def pack(self, padded: Tensor) -> Tensor:
         """[B, L, H] to [1, T, H]."""

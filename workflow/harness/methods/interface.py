@@ -62,28 +62,30 @@ class Limit:
     tolerance: float
 
 
-class Batch(Protocol):
-    """One batch, right-padded to its longest text."""
+@dataclass(frozen=True)
+class Batch:
+    """One batch, right-padded to its longest text; all tensors on the model's device."""
 
-    @property
-    def mask(self) -> Tensor:
-        """1 for real tokens, 0 for padding; [B, L], integers."""
+    ids: Tensor
+    """[B, L], token ids."""
+    mask: Tensor
+    """[B, L], 1 for real tokens, 0 for padding."""
+    types: Tensor
+    """[B, L], 0 for the first text and 1 for the second."""
+    labels: Tensor
+    """[B], class numbers (int64) or scores (the default float type)."""
+    tokens: int
+    """Number of real tokens."""
 
-    @property
-    def labels(self) -> Tensor:
-        """[B], class numbers or scores."""
 
-
-class Pass(Protocol):
+@dataclass(frozen=True)
+class Pass:
     """What one forward pass gives."""
 
-    @property
-    def logits(self) -> Tensor:
-        """[B, C]; C = 1 for a regression."""
-
-    @property
-    def embedded(self) -> Tensor:
-        """Finished embedding output (sum, LayerNorm, dropout), [B, L, H]."""
+    logits: Tensor
+    """[B, C]; C = 1 for a regression."""
+    embedded: Tensor
+    """Finished embedding output (sum, LayerNorm, dropout), [B, L, H]."""
 
 
 class Draws(Protocol):

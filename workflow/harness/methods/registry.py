@@ -50,7 +50,9 @@ def method_class(name: str) -> type[Method]:
     if name in found:
         return found[name]
     if name in broken:
-        raise HarnessError(f"method {name!r} cannot be imported: {type(broken[name]).__name__}: {broken[name]}")
+        raise HarnessError(
+            f"method {name!r} cannot be imported: {type(broken[name]).__name__}: {broken[name]}"
+        )
     raise HarnessError(unknown("method", name, found))
 
 

@@ -21,7 +21,9 @@ class Variant(Strict):
     """A method with some arguments fixed: one entry of ``config/variants.yaml``."""
 
     method: str = Field(description="name of a method")
-    arguments: dict[str, Any] = Field(default={}, description="arguments that differ from the method's defaults")
+    arguments: dict[str, Any] = Field(
+        default={}, description="arguments that differ from the method's defaults"
+    )
     note: str = Field(description="one sentence for tables")
     source: str = Field(description="paper section or released file that it follows")
 

@@ -30,12 +30,18 @@ class Experiment(Strict):
     banner: str | None = Field(default=None, description="warning that every table carries")
     protocol: str = Field(default="honest", description="name of a file in config/protocols")
     settings: dict[str, Any] = Field(default={}, description="protocol values for all runs")
-    tasks: dict[str, dict[str, Any]] = Field(min_length=1, description="task names, with protocol values if any")
-    models: dict[str, dict[str, Any]] = Field(min_length=1, description="model names, with protocol values if any")
+    tasks: dict[str, dict[str, Any]] = Field(
+        min_length=1, description="task names, with protocol values if any"
+    )
+    models: dict[str, dict[str, Any]] = Field(
+        min_length=1, description="model names, with protocol values if any"
+    )
     variants: dict[str, VariantChange] = Field(min_length=1, description="variant names, with changes if any")
     seeds: list[int] = Field(min_length=1, description="a list of different whole numbers")
     threads: int = Field(default=1, ge=1, description="CPU threads of a run")
-    data_root: str | None = Field(default=None, description="folder with data files, instead of data packages")
+    data_root: str | None = Field(
+        default=None, description="folder with data files, instead of data packages"
+    )
 
     @field_validator("tasks", "models", "variants", mode="before")
     @classmethod

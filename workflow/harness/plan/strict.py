@@ -46,7 +46,7 @@ def _owner(kind: type[BaseModel], path: list[str]) -> type[BaseModel]:
     """Return the model whose keys stand at ``path`` inside ``kind``."""
     for part in path:
         field = kind.model_fields.get(part)
-        nested = [t for t in _models(field.annotation)] if field else []
+        nested = _models(field.annotation) if field else []
         kind = nested[0] if nested else kind
     return kind
 

@@ -24,7 +24,9 @@ class Package(Strict):
     distribution: str = Field(description="name on the package index")
     version: str = Field(description="exact version")
     module: str = Field(description="name of the folder in site-packages")
-    files: dict[str, str] = Field(description="split name to path inside the module; `all` is cut by hold_out")
+    files: dict[str, str] = Field(
+        description="split name to path inside the module; `all` is cut by hold_out"
+    )
     separator: str = Field(default=",", description="column separator")
     header: bool = Field(default=True, description="whether the first line names the columns")
     quoting: bool = Field(default=True, description="whether quote marks enclose values")
@@ -49,7 +51,9 @@ class Task(Strict):
     texts: list[str] = Field(min_length=1, max_length=2, description="one or two text columns")
     label: str = Field(default="label", description="column of the label")
     labels: list[str] = Field(default=[], description="names of the classes, in the order of their numbers")
-    range: tuple[float, float] | None = Field(default=None, strict=False, description="bounds of a regression label")
+    range: tuple[float, float] | None = Field(
+        default=None, strict=False, description="bounds of a regression label"
+    )
     metrics: list[Metric] = Field(min_length=1, description="metrics, computed on every reported split")
     rank: Metric = Field(description="the one metric that ranks")
     train: str = Field(default="train", description="split that is trained on")
@@ -72,7 +76,9 @@ class Task(Strict):
         if self.kind == "regression" and self.range is None:
             raise ValueError("a range for a regression task")
         if missing := [s for s in [self.train, *self.report] if s not in self.rows]:
-            raise ValueError(f"rows to state count and hash of every split used, missing: {', '.join(missing)}")
+            raise ValueError(
+                f"rows to state count and hash of every split used, missing: {', '.join(missing)}"
+            )
         return self
 
     @property

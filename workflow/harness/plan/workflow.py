@@ -50,5 +50,8 @@ def open_workflow(config_files: list[Any]) -> Workflow:
     for run in plan.runs:
         folder = RunFolder(plan.run_folder(run))
         if folder.set_broken_aside():
-            print(f"{folder.result_path} was broken and is set aside; the run counts as missing", file=sys.stderr)
+            print(
+                f"{folder.result_path} was broken and is set aside; the run counts as missing",
+                file=sys.stderr,
+            )
     return Workflow(plan)

@@ -35,7 +35,7 @@ _Loader.add_implicit_resolver(
 
 def read_value(text: str) -> Any:
     """Return the YAML value in a piece of text, a command line's ``--set`` for instance."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader)
+    return yaml.load(text, Loader=_Loader)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -45,11 +45,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         HarnessError: the file is missing, is not YAML, repeats a key, or holds no mapping.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a safe loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise HarnessError(f"{shown(path)}: there is no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
         raise HarnessError(f"{shown(path)}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise HarnessError(f"{shown(path)}: expected a mapping of keys to values, got {type(content).__name__}")
+        raise HarnessError(
+            f"{shown(path)}: expected a mapping of keys to values, got {type(content).__name__}"
+        )
     return content

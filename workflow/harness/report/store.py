@@ -40,7 +40,9 @@ def open_store(results: Path) -> "MlflowClient":
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except Timeout:
-        raise HarnessError(f"{results}/.mlflow.lock is held by another process for {LOCK_SECONDS} s") from None
+        raise HarnessError(
+            f"{results}/.mlflow.lock is held by another process for {LOCK_SECONDS} s"
+        ) from None
     except MlflowException as error:
         raise HarnessError(f"the MLflow store {uri} cannot be used: {str(error).splitlines()[0]}") from None
     return client

