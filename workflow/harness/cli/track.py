@@ -20,7 +20,6 @@ def run(chosen: argparse.Namespace) -> None:
     from harness.report.mirror import mirror
 
     plan = make_plan(experiment_file(chosen.experiment), chosen.out)
-    plan.folder.mkdir(parents=True, exist_ok=True)
     counts = mirror(plan)
     frame = write_frame(plan)
     print(f"MLflow: {', '.join(f'{n} {word}' for word, n in counts.items())}")

@@ -97,10 +97,10 @@ def train(
             start = time.perf_counter()
             with encoder.training_step(method.arguments.dropout):
                 loss = float(method.step(encoder, batch, update))
-            update.next_batch()
-            record.train_seconds += time.perf_counter() - start
             if not math.isfinite(loss):
                 raise DivergenceError(f"the loss is {loss} at batch {step} of {batches}")
+            update.next_batch()
+            record.train_seconds += time.perf_counter() - start
             on_batch(step, batches, loss)
             if position in points and len(selection.rows):
                 found = _evaluate(encoder, task, selection, step, step / per_epoch, record)

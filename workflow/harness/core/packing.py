@@ -7,6 +7,7 @@ product are queries, keys and values padded again. Same mathematics, fewer rows 
 masks for T rows, so they are others than a padded batch's).
 """
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +82,7 @@ class Packing:
         self._layout: Layout | None = None
         network.set_attn_implementation(NAME)
         stack = network.base_model.encoder
+        self._signature = inspect.signature(stack.forward)
         stack.register_forward_pre_hook(self._enter, with_kwargs=True)
         stack.register_forward_hook(self._leave)
 
@@ -91,8 +93,10 @@ class Packing:
 
     def _enter(self, _stack: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
         assert self._layout is not None
-        hidden, *rest = args
-        return (self._layout.pack(hidden), *rest), {**kwargs, "attention_mask": self._layout}
+        given = self._signature.bind(*args, **kwargs)
+        given.arguments["hidden_states"] = self._layout.pack(given.arguments["hidden_states"])
+        given.arguments["attention_mask"] = self._layout
+        return given.args, given.kwargs
 
     def _leave(self, _stack: nn.Module, _args: Any, output: Any) -> Any:
         assert self._layout is not None

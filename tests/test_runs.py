@@ -1,0 +1,232 @@
+"""A run from plan to record: reproducible, locked, whole or absent."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import toy
+
+from baselines.vanilla import Vanilla
+from harness.core import metrics
+from harness.core.streams import stream_seed
+from harness.errors import HarnessError
+from harness.paths import ROOT
+from harness.plan import catalogue
+from harness.runs import lock
+from harness.runs.execute import execute
+from harness.runs.folder import RunFolder
+from harness.runs.record import TIME_FIELDS, Result
+
+
+def timeless(result: Result) -> dict[str, object]:
+    content = result.model_dump()
+    for field in TIME_FIELDS:
+        del content["cost"][field]
+    return content
+
+
+def test_a_run_writes_its_folder_and_two_equal_runs_give_the_same_bits(tmp_path: Path) -> None:
+    plan = toy.plan(tmp_path)
+    run = plan.runs[0]
+    first = execute(plan, run, threads=1)
+    folder = RunFolder(plan.run_folder(run))
+    assert folder.result() == first
+    predictions = pd.read_parquet(folder.predictions_path)
+    assert list(predictions.columns) == ["split", "row", "label", "logit_0", "logit_1"]
+    assert len(predictions) == 1000
+    accuracy = (predictions[["logit_0", "logit_1"]].to_numpy().argmax(1) == predictions["label"]).mean()
+    assert first.metrics["validation"]["accuracy"] == pytest.approx(accuracy)
+    assert [json.loads(line)["step"] for line in folder.metrics_path.read_text().splitlines()] == [2]
+    assert first.cost.optimizer_steps == 2
+    provenance = json.loads(folder.provenance_path.read_text())
+    assert set(provenance["streams"]) == {"head", "order", "dropout", "perturbation"}
+    assert timeless(execute(plan, run, threads=1)) == timeless(first)
+
+
+def test_methods_of_one_seed_start_from_the_same_head_and_see_the_same_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.core import loop
+
+    seen: list[list[int]] = []
+    whole = loop.shuffled
+
+    def watched(*arguments):  # noqa: ANN002, ANN202
+        for batch in whole(*arguments):
+            seen.append(batch.ids.flatten().tolist())
+            yield batch
+
+    monkeypatch.setattr(loop, "shuffled", watched)
+    plan = toy.plan(tmp_path, variants=["vanilla", "freelb", "smart", "mat"])
+    results = [execute(plan, run, threads=1) for run in plan.runs]
+    assert len({result.hashes["head"] for result in results}) == 1
+    assert len({result.hashes["weights"] for result in results}) == 4
+    assert seen[0:2] == seen[2:4] == seen[4:6] == seen[6:8]
+
+
+def test_streams_are_apart() -> None:
+    names = [(s, stream, t) for s in (1, 2) for stream in ("head", "order") for t in ("stsb", "cola")]
+    assert len({stream_seed(s, stream, t, "tiny") for s, stream, t in names}) == len(names)
+
+
+def test_divergence_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Vanilla, model: object, batch: object, optimizer: object) -> torch.Tensor:
+        return torch.tensor(float("nan"))
+
+    monkeypatch.setattr(Vanilla, "step", broken)
+    plan = toy.plan(tmp_path)
+    result = execute(plan, plan.runs[0], threads=1)
+    assert result.status == "diverged"
+    assert result.metrics == {}
+    assert result.flags["reason"] == "the loss is nan at batch 1 of 2"
+    assert not RunFolder(plan.run_folder(plan.runs[0])).predictions_path.exists()
+
+
+def test_weights_of_the_best_evaluation_are_taken_when_asked(tmp_path: Path) -> None:
+    settings = {"epochs": 3, "batch_size": 8, "train_rows": 16, "selection_rows": 16, "max_length": 16}
+    plan = toy.plan(tmp_path, settings={**settings, "selection": "best-on-selection"})
+    result = execute(plan, plan.runs[0], threads=1)
+    lines = RunFolder(plan.run_folder(plan.runs[0])).metrics_path.read_text().splitlines()
+    evaluations = [json.loads(line) for line in lines]
+    best = max(evaluations, key=lambda e: e["metrics"]["accuracy"])
+    assert result.selection == {"rule": "best-on-selection", "step": best["step"]}
+    assert result.curve.best == best["metrics"]["accuracy"]
+    assert result.curve.evaluations == 3
+
+
+def test_collapse_and_chance() -> None:
+    task, labels = catalogue.task("cola"), np.array([0, 1] * 50)
+    good = np.eye(2)[labels]
+    constant = np.tile([0.0, 1.0], (100, 1))
+    noise = np.random.default_rng(0).normal(size=(100, 2))
+    assert metrics.collapse(task, labels, good) == (None, pytest.approx(1 / 1000))
+    assert metrics.collapse(task, labels, constant)[0] == "predicts one class"
+    reason, p = metrics.collapse(task, labels, noise)
+    assert reason is not None and "not better than chance" in reason and p > 0.05
+    stsb, scores = catalogue.task("stsb"), np.linspace(0, 5, 100)
+    assert metrics.collapse(stsb, scores, scores[:, None])[0] is None
+    assert metrics.collapse(stsb, scores, np.ones((100, 1)))[0] == "predicts one value"
+    assert metrics.scores(stsb, scores, np.ones((100, 1))) == {}
+
+
+def test_a_broken_record_counts_as_absent_and_is_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.result() is None and not folder.set_broken_aside()
+    folder.result_path.write_text('{"schema_version": 1, "run_k')
+    assert folder.set_broken_aside()
+    assert "counts as absent" in caplog.text
+    assert not folder.result_path.exists()
+    assert (tmp_path / "result.json.broken").exists()
+
+
+def _hold(folder: str, ready: str) -> None:
+    with lock.run_lock(Path(folder)):
+        Path(ready).touch()
+        time.sleep(60)
+
+
+def test_the_lock_keeps_a_second_writer_out_until_the_first_is_dead(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    holder = context.Process(target=_hold, args=(str(tmp_path / "run"), str(tmp_path / "ready")))
+    holder.start()
+    try:
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.05)
+        with pytest.raises(HarnessError, match=f"process {holder.pid}"), lock.run_lock(tmp_path / "run"):
+            pass
+    finally:
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.join()
+    with lock.run_lock(tmp_path / "run"):
+        assert (tmp_path / "run" / "lock").exists()
+    assert not (tmp_path / "run" / "lock").exists()
+
+
+def test_a_lock_of_another_host_lives_by_its_heartbeat(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    holder = {"host": "elsewhere", "pid": 1, "born": "1", "slurm_job": None}
+    path.write_text(json.dumps(holder))
+    assert lock.is_alive(holder, path)
+    old = time.time() - 2 * lock.STALE_SECONDS
+    os.utime(path, (old, old))
+    assert not lock.is_alive(holder, path)
+
+
+def harness(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_run_by_hand_does_what_the_rule_does(tmp_path: Path) -> None:
+    plan = toy.plan(tmp_path)
+    out = str(tmp_path / "byhand")
+    where = [
+        "--task",
+        "rotten_tomatoes",
+        "--model",
+        "tiny",
+        "--method",
+        "vanilla",
+        "--seed",
+        "1",
+        "--out",
+        out,
+    ]
+    done = harness("run", "--experiment", str(plan.file), *where)
+    assert done.returncode == 0, done.stderr
+    (path,) = Path(out).glob("toy/runs/*/*/*/*/result.json")
+    by_rule = execute(plan, plan.runs[0], threads=1)
+    assert timeless(Result.model_validate_json(path.read_text())) == timeless(by_rule)
+    assert "\r" not in done.stderr and "batch 2 of 2" in done.stderr
+    again = harness("run", "--experiment", str(plan.file), *where)
+    assert again.returncode == 0 and len(list(path.parent.glob("attempts/*"))) == 1
+
+
+RUN = ["run", "--task", "stsb", "--model", "tiny", "--method", "vanilla", "--seed", "1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["run", "--task", "stbs", *RUN[3:]], "unknown task 'stbs'; did you mean 'stsb'"),
+        ([*RUN[:4], "bert-bse", *RUN[5:]], "unknown model 'bert-bse'"),
+        ([*RUN, "--set", "epoch=1"], "unknown key 'epoch'; did you mean 'epochs'"),
+        ([*RUN, "--set", "epochs=none"], "epochs: expected a valid integer, got 'none'"),
+        ([*RUN, "--data-root", "/nowhere"], "data root /nowhere: there is no such folder"),
+        ([*RUN, "--experiment", "smoke", "--key", "00000000"], "but 00000000 was planned"),
+        (["run", "--experiment", "smoke", *RUN[1:-1], "9"], "unknown seed '9'"),
+        (["plan", "quik"], "unknown experiment 'quik'; did you mean 'quick'"),
+        (["tables", "config/nothing.yaml"], "config/nothing.yaml: there is no such file"),
+    ],
+)
+def test_bad_input_is_a_plain_error_and_leaves_no_result(
+    tmp_path: Path, arguments: list[str], part: str
+) -> None:
+    done = harness(*arguments, "--out", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert part in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_a_results_folder_that_cannot_be_written_is_a_plain_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file where the folder should be")
+    done = harness(*RUN, "--out", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
