@@ -22,6 +22,8 @@ rule all:
     input:
         WORKFLOW.results,
         WORKFLOW.tables,
+    message:
+        f"{WORKFLOW.folder}: all runs and tables are there"
 
 
 include: "workflow/rules/data.smk"

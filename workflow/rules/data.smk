@@ -5,6 +5,8 @@ rule tokens:
         "results/cache/logs/tokens-{task}-{model}-{tokens}.log",
     params:
         file=WORKFLOW.file,
+    message:
+        "token ids of {wildcards.task} for {wildcards.model}"
     shell:
         "python -m harness tokenize {params.file}"
         " --task {wildcards.task} --model {wildcards.model} 2>&1 | tee {log}"
@@ -18,5 +20,7 @@ rule store:
         "results/cache/logs/store.log",
     priority: 100
     localrule: True
+    message:
+        "MLflow store"
     shell:
         "python -m harness store 2>&1 | tee {log}"

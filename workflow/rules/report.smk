@@ -9,6 +9,8 @@ rule track:
     localrule: True
     params:
         file=WORKFLOW.file,
+    message:
+        "mirror into MLflow, export the frame"
     shell:
         "python -m harness track {params.file} 2>&1 | tee {log}"
 
@@ -23,6 +25,8 @@ rule render:
     localrule: True
     params:
         file=WORKFLOW.file,
+    message:
+        "tables"
     shell:
         "python -m harness tables {params.file} > {log} 2>&1"
 
@@ -34,5 +38,7 @@ rule tables:
     localrule: True
     params:
         file=WORKFLOW.file,
+    message:
+        "tables of the present state"
     shell:
         "(python -m harness track {params.file} && python -m harness tables {params.file}) 2>&1 | tee {log}"

@@ -12,6 +12,8 @@ rule train:
     params:
         file=WORKFLOW.file,
         run=WORKFLOW.run,
+    message:
+        "{wildcards.task}/{wildcards.model}/{wildcards.variant}/{wildcards.run}"
     shell:
         "python -m harness run --experiment {params.file}"
         " --task {wildcards.task} --model {wildcards.model} --method {wildcards.variant}"

@@ -42,11 +42,16 @@ def open_workflow(config_files: list[Any]) -> Workflow:
     """Return the workflow of the experiment that Snakemake was given, or of the default one.
 
     A broken ``result.json`` is set aside, so that Snakemake sees that it is missing.
+
+    Raises:
+        WorkflowError: the experiment holds mistakes; Snakemake prints them and stops.
     """
-    if len(config_files) > 1:
-        names = ", ".join(map(str, config_files))
-        raise HarnessError(f"--configfile: one experiment at a time, got {names}")
-    plan = make_plan(Path(config_files[0]) if config_files else Path(shown(DEFAULT)))
+    from snakemake.exceptions import WorkflowError
+
+    try:
+        plan = _plan(config_files)
+    except HarnessError as error:
+        raise WorkflowError(str(error)) from None
     for run in plan.runs:
         folder = RunFolder(plan.run_folder(run))
         if folder.set_broken_aside():
@@ -55,3 +60,10 @@ def open_workflow(config_files: list[Any]) -> Workflow:
                 file=sys.stderr,
             )
     return Workflow(plan)
+
+
+def _plan(config_files: list[Any]) -> Plan:
+    if len(config_files) > 1:
+        names = ", ".join(map(str, config_files))
+        raise HarnessError(f"--configfile: one experiment at a time, got {names}")
+    return make_plan(Path(config_files[0]) if config_files else Path(shown(DEFAULT)))

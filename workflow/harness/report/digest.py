@@ -61,7 +61,7 @@ def digest_text(plan: Plan, groups: dict[str, list[tuple[Run, str]]]) -> str:
 
 def retry_command(plan: Plan) -> str:
     """Return the command that runs the failed runs alone."""
-    return f"snakemake --configfile {plan.file} $(cat {plan.folder / 'failed.txt'})"
+    return f"snakemake $(cat {plan.folder / 'failed.txt'}) --configfile {plan.file}"
 
 
 def write_digest(plan: Plan) -> str | None:

@@ -1,0 +1,170 @@
+"""The life of an experiment under Snakemake: made, interrupted, broken, mended, changed."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.paths import ROOT
+
+EXPERIMENT = {
+    "name": "toy",
+    "title": "A toy experiment",
+    "banner": "toy: not results",
+    "settings": {"epochs": 1, "batch_size": 8, "train_rows": 16, "selection_rows": 16, "max_length": 16},
+    "tasks": ["rotten_tomatoes"],
+    "models": ["tiny"],
+    "variants": ["vanilla"],
+    "seeds": [1, 2, 3],
+}
+
+
+class Clone:
+    """The workflow's files in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("Snakefile", "workflow/rules", "workflow/profiles", "config"):
+            source, target = ROOT / name, folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+        (folder / "profiles").symlink_to("workflow/profiles")
+        (folder / "slurm").symlink_to("workflow/profiles/slurm")
+        self.configure()
+
+    def configure(self, **changes: object) -> None:
+        (self.folder / "toy.yaml").write_text(yaml.safe_dump({**EXPERIMENT, **changes}))
+
+    def snakemake(self, *arguments: str, toy: bool = True, check: int | None = 0) -> str:
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            *arguments,
+            *(["--configfile", "toy.yaml"] if toy else []),
+        ]
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, check=False, env=os.environ
+        )
+        text = done.stdout + done.stderr
+        assert check is None or done.returncode == check, text
+        return text
+
+    def planned(self) -> list[str]:
+        """Return the run folders that a dry run would train."""
+        text = self.snakemake("-n")
+        return sorted(
+            set(re.findall(r"rotten_tomatoes/tiny/vanilla/(seed\d+-[0-9a-f]{8})$", text, re.MULTILINE))
+        )
+
+    def runs(self) -> list[Path]:
+        return sorted(self.folder.glob("results/toy/runs/*/*/*/seed*"))
+
+    def results(self) -> dict[str, int]:
+        """Return the time of change of every result."""
+        return {
+            str(p): p.stat().st_mtime_ns for p in self.folder.glob("results/toy/runs/*/*/*/*/result.json")
+        }
+
+    def table(self) -> str:
+        return (self.folder / "results/toy/tables/main.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone whose experiment was run once."""
+    made = Clone(tmp_path_factory.mktemp("clone"))
+    text = made.snakemake()
+    assert len(made.results()) == 3, text
+    return made
+
+
+@pytest.mark.parametrize("arguments", [["-n"], ["-n", "--profile", "slurm"]])
+def test_dry_runs_on_a_fresh_clone_plan_every_run(tmp_path: Path, arguments: list[str]) -> None:
+    text = Clone(tmp_path).snakemake(*arguments, toy=False)
+    assert "train" in text and "results/quick/runs/stsb/minilm/mat/seed1-" in text
+    assert json.loads((tmp_path / "results/quick/plan.json").read_text())["experiment"]["name"] == "quick"
+
+
+def test_tables_on_a_fresh_clone_train_nothing(tmp_path: Path) -> None:
+    made = Clone(tmp_path)
+    made.snakemake("tables")
+    assert "0 of 3 runs" in made.table()
+    assert not made.results()
+
+
+def test_mistakes_are_told_before_any_job(tmp_path: Path) -> None:
+    made = Clone(tmp_path)
+    made.configure(taks=["stsb"], seeds=[1, 1])
+    text = made.snakemake(check=1)
+    assert "2 mistakes, nothing was started" in text
+    assert "did you mean 'tasks'" in text
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_second_run_does_nothing_even_without_snakemakes_memory(clone: Clone) -> None:
+    assert "(3/3)" in clone.table() and "toy: not results" in clone.table()
+    assert "Nothing to be done" in clone.snakemake("-n")
+    shutil.rmtree(clone.folder / ".snakemake")
+    assert "Nothing to be done" in clone.snakemake()
+
+
+def test_a_removed_run_is_missing_in_the_tables_then_made_again_alone(clone: Clone) -> None:
+    before = clone.results()
+    shutil.rmtree(clone.runs()[1])
+    clone.snakemake("tables")
+    assert "(2/3)" in clone.table() and "Missing: rotten_tomatoes/tiny/vanilla/seed2" in clone.table()
+    assert len(clone.results()) == 2
+    clone.snakemake()
+    after = clone.results()
+    assert "(3/3)" in clone.table()
+    assert [path for path in after if after[path] != before[path]] == [str(clone.runs()[1] / "result.json")]
+
+
+def test_a_failing_run_stops_no_other_and_ends_in_tables_and_digest(clone: Clone) -> None:
+    clone.configure(settings={**EXPERIMENT["settings"], "weight_decay": 0.02}, seeds=[1, 2])
+    first, _ = clone.planned()
+    in_the_way = clone.folder / f"results/toy/runs/rotten_tomatoes/tiny/vanilla/{first}/metrics.jsonl"
+    in_the_way.mkdir(parents=True)  # a folder where the run wants to write a file
+    text = clone.snakemake(check=1)
+    assert "(1/2)" in clone.table()
+    assert "1 failed, 1 of 2 runs done" in text
+    assert "Is a directory" in text
+    listed = (clone.folder / "results/toy/failed.txt").read_text().split()
+    assert [Path(path).parent.name for path in listed] == [first]
+    in_the_way.rmdir()
+    clone.snakemake(*listed)
+    clone.snakemake()
+    assert "(2/2)" in clone.table()
+    assert not (clone.folder / "results/toy/failed.txt").exists()
+
+
+def test_a_changed_setting_plans_exactly_its_runs_and_leaves_old_results(clone: Clone) -> None:
+    clone.configure()
+    clone.snakemake()
+    before = clone.results()
+    clone.configure(seeds=[1, 2, 3, 4])
+    assert [run.partition("-")[0] for run in clone.planned()] == ["seed4"]
+    clone.configure(settings={**EXPERIMENT["settings"], "learning_rate": 1e-3}, seeds=[1, 2])
+    assert [run.partition("-")[0] for run in clone.planned()] == ["seed1", "seed2"]
+    clone.snakemake()
+    assert before.items() <= clone.results().items()
+    clone.configure()
+    assert clone.planned() == []
+
+
+def test_a_broken_result_is_told_and_made_again(clone: Clone) -> None:
+    clone.configure()
+    clone.snakemake()
+    path = next(Path(p) for p in clone.results() if "/seed3-" in p)
+    whole = json.loads(path.read_text())
+    path.write_text(path.read_text()[:100])
+    text = clone.snakemake()
+    assert "the run counts as missing" in text
+    assert json.loads(path.read_text())["hashes"] == whole["hashes"]
