@@ -34,6 +34,9 @@ class Protocol(Strict):
     train_rows: int | None = Field(
         ge=1, description="rows trained on, chosen by content hash; null for all of them"
     )
+    head_bias: Literal["zero", "train-mean"] = Field(
+        description="start of a regression head's bias: zero, or train-mean (the mean label of the training rows)"
+    )
     precision: Literal["fp32", "bf16"] = Field(description="fp32, or bf16 (autocast)")
 
     @model_validator(mode="after")

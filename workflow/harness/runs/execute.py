@@ -17,7 +17,7 @@ from harness.core.evaluate import logits_of
 from harness.core.loop import EVALUATION_BATCH, DivergenceError, Evaluation, Split, Training, cut, train
 from harness.core.metrics import collapse, scores
 from harness.core.streams import Streams
-from harness.inputs.models import load_network, load_tokenizer
+from harness.inputs.models import centre_head, load_network, load_tokenizer
 from harness.inputs.sources import load_splits
 from harness.inputs.tokens import STAMP, open_tokens, tokenize
 from harness.plan.grid import Cell, Run
@@ -65,7 +65,10 @@ def execute(plan: Plan, run: Run, threads: int) -> Result:
     cell, folder = run.cell, RunFolder(plan.run_folder(run))
     tokens = ensure_tokens(plan, cell)
     streams = Streams(run.seed, cell.task_name, cell.model_name, device)
+    data = cut(open_tokens(tokens, cell.task.train), cell.protocol)
     network = load_network(cell.model, cell.task.outputs, streams.head, device)
+    if cell.task.kind == "regression" and cell.protocol.head_bias == "train-mean":
+        centre_head(network, float(data[0].labels.mean()))
     encoder = Encoder(
         network,
         regression=cell.task.kind == "regression",
@@ -76,7 +79,6 @@ def execute(plan: Plan, run: Run, threads: int) -> Result:
     head = _weights_hash(encoder, head_only=True)
     _describe(plan, run, folder, streams, device, threads)
 
-    data = cut(open_tokens(tokens, cell.task.train), cell.protocol)
     report = {name: _whole(tokens, name) for name in cell.task.report}
     logits: dict[str, np.ndarray] = {}
     cause: str | None = None
