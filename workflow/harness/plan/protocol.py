@@ -35,7 +35,7 @@ class Protocol(Strict):
         ge=1, description="rows trained on, chosen by content hash; null for all of them"
     )
     head_bias: Literal["zero", "train-mean"] = Field(
-        description="start of a regression head's bias: zero, or train-mean (the mean label of the training rows)"
+        description="start of a regression head's bias: zero, or train-mean (mean label of the training rows)"
     )
     precision: Literal["fp32", "bf16"] = Field(description="fp32, or bf16 (autocast)")
 
