@@ -6,7 +6,7 @@ Zhu et al. 2020, Algorithm 1; constants and order follow the authors' script for
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,10 @@ class FreeLBArguments(Arguments):
     start: float = Field(0.2, ge=0, description="size of the random start; 0 starts at the clean batch")
     radius: float = Field(0.3, ge=0, description="bound on the perturbation, in the norm; 0 is none")
     norm: adversary.Norm = Field("l2", description="l2 or linf, per example over the whole sequence")
+    # MAT's notebooks shrink the whole example where the authors clip coordinates.
+    projection: Literal["clip", "rescale"] = Field(
+        "clip", description="for linf: clip coordinates, or rescale"
+    )
 
 
 class FreeLB(Method):
@@ -43,7 +47,7 @@ class FreeLB(Method):
     arguments: FreeLBArguments
 
     @classmethod
-    def passes(cls, arguments: FreeLBArguments) -> Passes:
+    def passes(cls, arguments: FreeLBArguments, regression: bool = False) -> Passes:
         """K forwards and K backwards; each backward gives both gradients."""
         return Passes(forward=arguments.steps, backward=arguments.steps, optimizer_steps=1)
 
@@ -71,9 +75,8 @@ class FreeLB(Method):
 
     def _ascend(self, delta: Tensor) -> Tensor:
         assert delta.grad is not None
-        moved = delta.detach() + self.arguments.step_size * adversary.unit(delta.grad, self.arguments.norm)
-        if self.arguments.radius == 0:
-            return moved
-        if self.arguments.norm == "linf":
-            return adversary.clip(moved, self.arguments.radius)
-        return adversary.rescale(moved, self.arguments.radius, "l2")
+        chosen = self.arguments
+        if chosen.norm == "linf" and chosen.projection == "clip" and chosen.radius > 0:
+            moved = adversary.ascend(delta, delta.grad, chosen.step_size, 0.0, chosen.norm)
+            return adversary.clip(moved, chosen.radius)
+        return adversary.ascend(delta, delta.grad, chosen.step_size, chosen.radius, chosen.norm)

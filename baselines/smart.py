@@ -1,19 +1,21 @@
 """SMART: smoothness-inducing regularisation, and a moving-average teacher (Bregman proximal point).
 
-Jiang et al. 2020, equations (1)-(5). The steps are those of the first author's released
+Jiang et al. 2020. The steps are those of the first author's released
 ``mymodule/sentence_prediction_mtvat.py`` (HMJiangGatech/Roberta_GLUE), the only public code with
 both terms, cleaned: mean instead of summed cross-entropy, so that the weights mean what they say,
-and the Kullback-Leibler divergence by log-softmax instead of its ``stable_kl``.
+and the Kullback-Leibler divergence by log-softmax instead of its ``stable_kl``. ``released=True``
+takes both as they were released.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from harness.methods import adversary
-from harness.methods.interface import Arguments, Limit, Method, Passes
+from harness.methods.interface import Arguments, Limit, Method, Pass, Passes
 from harness.methods.lazy import torch
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class SmartArguments(Arguments):
     early_decay: float = Field(0.99, ge=0, le=1, description="teacher's decay before the ramp's end")
     late_decay: float = Field(0.999, ge=0, le=1, description="teacher's decay afterwards")
     ramp: int = Field(4000, ge=0, description="batches with the early decay")
+    released: bool = Field(False, description="scale, divergence and teacher schedule of the author's code")
 
 
 class Smart(Method):
@@ -57,7 +60,7 @@ class Smart(Method):
         self.seen = 0
 
     @classmethod
-    def passes(cls, arguments: SmartArguments) -> Passes:
+    def passes(cls, arguments: SmartArguments, regression: bool = False) -> Passes:
         """Clean pass; ascent passes and one more for the smoothness; one for the teacher."""
         smooth, teacher = arguments.weight > 0, arguments.teacher_weight > 0
         return Passes(
@@ -69,36 +72,56 @@ class Smart(Method):
 
     def gradient(self, model: Model, batch: Batch) -> Tensor:
         """Gradient of the three terms together."""
+        chosen = self.arguments
         clean = model(batch)
-        loss = model.loss(clean.logits, batch)
-        if self.arguments.weight > 0:
-            loss = loss + self.arguments.weight * self._smoothness(model, batch, clean.logits, clean.embedded)
-        if self.arguments.teacher_weight > 0:
-            loss = loss + self.arguments.teacher_weight * self._closeness(model, batch, clean.logits)
+        extra = clean.logits.new_zeros(())
+        if chosen.weight > 0:
+            extra = extra + chosen.weight * self._smoothness(model, batch, clean)
+        if chosen.teacher_weight > 0:
+            extra = extra + self._closeness(model, batch, clean.logits)
+        # Released: a summed task loss and mean regularisers, all divided by the batch size, so that
+        # against a mean task loss the two weights are 1/B of what is stated.
+        scale = 1 / len(batch.labels) if chosen.released else 1.0
+        loss = model.loss(clean.logits, batch) + scale * extra
         model.backward(loss)
         return loss.detach()
 
-    def _smoothness(self, model: Model, batch: Batch, clean: Tensor, embedded: Tensor) -> Tensor:
+    def _smoothness(self, model: Model, batch: Batch, clean: Pass) -> Tensor:
         """Return l(v, u) + l(u, v), each with its second side a constant (v: perturbed, u: clean)."""
         # The perturbed embedding is a constant: no gradient reaches the embedding rows through it.
-        fixed = embedded.detach()
+        fixed = clean.embedded.detach()
         moved = fixed + self.arguments.noise * model.draws.normal(fixed)
         for _ in range(self.arguments.steps):
             moved.requires_grad_()
-            ascent = _one_way(model, model(batch, embedded=moved).logits, clean)
+            ascent = self._one_way(model, model(batch, embedded=moved).logits, clean.logits)
             gradient = model.input_gradient(ascent, moved)
             size = adversary.token_norm(gradient) + self.arguments.stabiliser
             size = size.clamp_min(torch.finfo(size.dtype).tiny)
             moved = (moved + self.arguments.step_size * gradient / size).detach()
         perturbed = model(batch, embedded=moved).logits
-        return _one_way(model, perturbed, clean) + _one_way(model, clean, perturbed)
+        return self._one_way(model, perturbed, clean.logits) + self._one_way(model, clean.logits, perturbed)
 
     def _closeness(self, model: Model, batch: Batch, clean: Tensor) -> Tensor:
-        """Move the teacher, then return l(u, teacher)."""
+        """Move the teacher, then return its weight times l(u, teacher)."""
         self._move_teacher(model)
         with torch.no_grad():  # train mode, its own dropout masks: as released
             target = model(batch, parameters=self.teacher).logits
-        return _one_way(model, clean, target)
+        return self._teacher_weight(model) * self._one_way(model, clean, target)
+
+    def _teacher_weight(self, model: Model) -> float:
+        weight, ramp = self.arguments.teacher_weight, self.arguments.ramp
+        if not (self.arguments.released and model.regression):
+            return weight
+        # Meant as a ramp-up, but it falls again after the ramp's end: the teacher fades out.
+        return weight * min(1.0, math.exp(-5 * (1 - self.seen / ramp) ** 2)) if ramp else weight
+
+    def _one_way(self, model: Model, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the consistency loss of ``logits`` with a constant ``target``, mean over the batch."""
+        if model.regression:
+            return adversary.squared_difference(logits, target.detach())
+        if self.arguments.released:
+            return adversary.stable_kl(logits, target.detach()).mean()  # over the classes too
+        return adversary.kl_to(logits, target)
 
     def _move_teacher(self, model: Model) -> None:
         """teacher += (1 - decay)(theta - teacher), at the start of a batch; at the first one a copy."""
@@ -119,10 +142,3 @@ class Smart(Method):
         """Take the teacher back."""
         self.teacher = {name: value for name, value in state.items() if name != "seen"}
         self.seen = int(state["seen"])
-
-
-def _one_way(model: Model, logits: Tensor, target: Tensor) -> Tensor:
-    """Return the consistency loss of ``logits`` with a constant ``target``, mean over the batch."""
-    if model.regression:
-        return adversary.squared_difference(logits, target.detach())
-    return adversary.kl_to(logits, target)

@@ -20,7 +20,7 @@ class Vanilla(Method):
     citation = "Devlin et al. 2019, BERT: Pre-training of Deep Bidirectional Transformers (NAACL)"
 
     @classmethod
-    def passes(cls, arguments: Arguments) -> Passes:
+    def passes(cls, arguments: Arguments, regression: bool = False) -> Passes:
         """One forward, one backward, one step."""
         return Passes(forward=1, backward=1, optimizer_steps=1)
 

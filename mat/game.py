@@ -2,9 +2,8 @@
 
 Zhong et al. 2023 (arXiv 2306.15826), Algorithm 2. The public text leaves constants open; they are
 those of the released ``MAT.py`` (Charles-Zhong/MAT, 05de54a): normalisation of the gradient,
-rescaling to the radius, noise after it, one AdamW step as the drift of theta. The released code's
-"backup" is a view of the live parameters, so it averages from the point after the first step; here
-the copies are real.
+rescaling to the radius, noise after it, one AdamW step as the drift of theta. Where that code does
+something else than the algorithm, an argument says so.
 """
 
 from __future__ import annotations
@@ -30,7 +29,8 @@ class MatArguments(Arguments):
     steps_delta: int = Field(5, ge=1, description="samples of the perturbation a batch (K_delta)")
     steps_theta: int = Field(10, ge=1, description="samples of the parameters a batch (K_theta)")
     step_size: float = Field(1e-3, gt=0, description="step of the perturbation (gamma_delta), in the norm")
-    start: Literal["zero", "uniform", "normal"] = Field("normal", description="law of the first perturbation")
+    perturb: bool = Field(True, description="false: both passes are clean, only dropout tells them apart")
+    start: adversary.Start = Field("normal", description="law of the first perturbation")
     start_size: float = Field(1e-5, ge=0, description="scale of the first perturbation")
     radius: float = Field(1e-5, ge=0, description="bound before the noise is added, in the norm; 0 is none")
     norm: adversary.Norm = Field("linf", description="l2 or linf, per example over the whole sequence")
@@ -38,6 +38,15 @@ class MatArguments(Arguments):
     weight: float = Field(1.0, ge=0, description="weight of the consistency term (lambda); 0 leaves it out")
     beta_s: float = Field(0.3, ge=0, le=1, description="decay of the mean over the samples of a batch")
     beta_p: float = Field(0.3, ge=0, le=1, description="weight of the parameters before the batch")
+    # The script's head has both; before December 2022 it had stopgrad-clean.
+    kl_gradient: adversary.Convention = Field("both", description="where the consistency's gradient goes")
+    # The released code sums while the task loss is a mean, so its lambda grows with the batch size.
+    squares: Literal["sum", "mean"] = Field(
+        "sum", description="regression: reduction of the squared difference"
+    )
+    # The released "backup" and the start of the mean are views of the live parameters: the first AdamW
+    # step of a batch moves them too, in place.
+    aliased: bool = Field(False, description="true: average from the point after the first step, as released")
 
 
 class Mat(Method):
@@ -59,13 +68,14 @@ class Mat(Method):
     arguments: MatArguments
 
     @classmethod
-    def passes(cls, arguments: MatArguments) -> Passes:
-        """1 + K_delta + 2 K_theta forwards; with lambda = 0 the K_theta clean ones alone."""
-        samples, steps = arguments.steps_delta, arguments.steps_theta
+    def passes(cls, arguments: MatArguments, regression: bool = False) -> Passes:
+        """1 + K_delta + 2 K_theta forwards; fewer without a perturbation, or with lambda = 0."""
+        steps = arguments.steps_theta
         if arguments.weight == 0:
             return Passes(forward=steps, backward=steps, optimizer_steps=steps)
+        samples = arguments.steps_delta if arguments.perturb else 0
         return Passes(
-            forward=1 + samples + 2 * steps,
+            forward=2 * steps + (1 + samples if arguments.perturb else 0),
             backward=2 * steps,
             input_backward=samples,
             optimizer_steps=steps,
@@ -73,20 +83,23 @@ class Mat(Method):
 
     def step(self, model: Model, batch: Batch, optimizer: Optimizer) -> Tensor:
         """Play one round of the game on one batch."""
-        mean_delta = self._sample_delta(model, batch) if self.arguments.weight > 0 else None
+        chosen = self.arguments
+        mean_delta = self._sample_delta(model, batch) if chosen.weight > 0 and chosen.perturb else None
         theta = [p.detach() for p in model.named_parameters().values()]
         before = [p.clone() for p in theta]
         mean_theta = [p.clone() for p in theta]
         losses = []
-        for _ in range(self.arguments.steps_theta):
+        for k in range(chosen.steps_theta):
             losses.append(self._theta_gradient(model, batch, mean_delta))
             optimizer.step()
+            if chosen.aliased and k == 0:
+                torch._foreach_copy_(before, theta)
+                torch._foreach_copy_(mean_theta, theta)
             rate, peak = optimizer.learning_rate, optimizer.peak_learning_rate
-            size = langevin.deviation(rate, peak, self.arguments.noise_ratio)
-            langevin.add_noise(theta, size, model.draws)
-            langevin.average(mean_theta, theta, self.arguments.beta_s)
+            langevin.add_noise(theta, langevin.deviation(rate, peak, chosen.noise_ratio), model.draws)
+            langevin.average(mean_theta, theta, chosen.beta_s)
         torch._foreach_copy_(theta, mean_theta)
-        langevin.average(theta, before, 1 - self.arguments.beta_p)
+        langevin.average(theta, before, 1 - chosen.beta_p)
         return mean_of(losses)
 
     def _sample_delta(self, model: Model, batch: Batch) -> Tensor:
@@ -95,42 +108,33 @@ class Mat(Method):
         words = model.words(batch).detach()
         with torch.no_grad():
             clean = model(batch).logits
-        delta = self._start(words, model)
+        delta = adversary.scaled_start(words, chosen.start, chosen.start_size, model.draws)
         mean = delta.clone()
         size = langevin.deviation(chosen.step_size, chosen.step_size, chosen.noise_ratio)
         for _ in range(chosen.steps_delta):
             delta.requires_grad_()
             loss = self._consistency(model, clean, model(batch, words=words + delta).logits)
             gradient = model.input_gradient(loss, delta)
-            delta = delta.detach() + chosen.step_size * adversary.unit(gradient, chosen.norm)
-            if chosen.radius > 0:
-                delta = adversary.rescale(delta, chosen.radius, chosen.norm)
+            delta = adversary.ascend(delta, gradient, chosen.step_size, chosen.radius, chosen.norm)
             langevin.add_noise([delta], size, model.draws)  # after the projection, as released
             langevin.average([mean], [delta], chosen.beta_s)
         return mean
-
-    def _start(self, words: Tensor, model: Model) -> Tensor:
-        if self.arguments.start == "zero":
-            return torch.zeros_like(words)
-        draw = model.draws.normal if self.arguments.start == "normal" else model.draws.uniform
-        return self.arguments.start_size * draw(words)
 
     def _theta_gradient(self, model: Model, batch: Batch, mean_delta: Tensor | None) -> Tensor:
         """Leave the gradient of task loss + lambda * consistency, both branches attached."""
         clean = model(batch).logits
         loss = model.loss(clean, batch)
-        if mean_delta is not None:
-            perturbed = model(batch, words=model.words(batch) + mean_delta).logits
+        if self.arguments.weight > 0:
+            words = None if mean_delta is None else model.words(batch) + mean_delta
+            perturbed = model(batch, words=words).logits
             loss = loss + self.arguments.weight * self._consistency(model, clean, perturbed)
         model.backward(loss)
         return loss.detach()
 
     def _consistency(self, model: Model, u: Tensor, v: Tensor) -> Tensor:
-        """Return l_s: symmetric KL, gradient through both sides; squares for a regression.
-
-        The released code sums the squares over the batch while the task loss is a mean, so its
-        lambda grows with the batch size; ``l_s`` is kept that way until a variant says otherwise.
-        """
-        if model.regression:
-            return adversary.squared_difference(u, v, "sum")
-        return adversary.symmetric_kl(u, v)
+        """Return l_s of clean and perturbed logits: symmetric KL; squares for a regression."""
+        if not model.regression:
+            return adversary.symmetric_kl(u, v, self.arguments.kl_gradient)
+        if self.arguments.kl_gradient == "stopgrad-clean":
+            u = u.detach()
+        return adversary.squared_difference(u, v, self.arguments.squares)

@@ -13,3 +13,7 @@ def float64() -> Iterator[None]:
     yield
     torch.set_default_dtype(outer)
     torch.set_num_threads(threads)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden", action="append", metavar="DIR", help="replay the traces of this folder")

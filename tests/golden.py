@@ -1,29 +1,28 @@
-"""Replay of recorded traces of the authors' codes through our own methods, engine and optimizer.
+"""Replay of recorded traces of the authors' codes through our methods, encoder, optimizer and loop step.
 
 Only the random source is replaced: the recorded draws are handed out in the order in which the
-method asks for them, in the padded shape that it asks for.
+method asks for them, each in the padded shape [B, L, D] that it asks for (so nothing has to be
+mapped between padded and packed shapes: draws are always made padded).
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from golden_map import family, horizon, method_of, protocol_of
 from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.core.encoder import Encoder
 from harness.core.streams import GlobalStream
 from harness.core.update import Update
-from harness.methods.interface import Batch, Method
+from harness.methods.interface import Batch, Method, Pass
 from harness.methods.registry import method_class
-from harness.plan import catalogue
-from harness.plan.protocol import Protocol
 
-BATCHES = 4
 TOLERANCE = 1e-9
+STATE32_TOLERANCE = 2e-7
 
 
 class Replay:
@@ -33,32 +32,55 @@ class Replay:
         self.queue: list[Tensor] = []
 
     def normal(self, like: Tensor) -> Tensor:
-        return self._next(like)
-
-    def uniform(self, like: Tensor) -> Tensor:
-        return (self._next(like) + 1) / 2  # the traces hold draws in [-1, 1)
-
-    def _next(self, like: Tensor) -> Tensor:
         draw = self.queue.pop(0).to(like)
         assert draw.shape == like.shape
         return draw
+
+    uniform = normal  # queued in [0, 1)
+
+
+class Watched(Encoder):
+    """An encoder that remembers task losses and the perturbation of each perturbed pass."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.losses: list[float] = []
+        self.deltas: list[Tensor] = []
+        self.clean_embedded: Tensor | None = None
+        self.twice = False
+        """Whether finished embeddings are fed as words (mt-dnn): they are the perturbation's origin then."""
+
+    def __call__(self, batch: Batch, **given: Any) -> Pass:
+        words, embedded = given.get("words"), given.get("embedded")
+        if words is not None:
+            origin = self.clean_embedded if self.twice else super().words(batch)
+            self.deltas.append((words - origin).detach())
+        elif embedded is not None:
+            self.deltas.append((embedded - self.clean_embedded).detach())
+        result = super().__call__(batch, **given)
+        if words is None and embedded is None and given.get("parameters") is None:
+            self.clean_embedded = result.embedded.detach()
+        return result
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        value = super().loss(logits, batch)
+        self.losses.append(float(value.detach()))
+        return value
 
 
 @dataclass
 class Case:
     """One trace, with the objects that replay it."""
 
-    name: str
     facts: dict[str, Any]
     tensors: dict[str, Tensor]
     batches: list[Batch]
-    encoder: Encoder
+    encoder: Watched
     update: Update
     method: Method
     draws: Replay
-
-    def rand(self) -> dict[str, Tensor]:
-        return {k: v for k, v in self.tensors.items() if k.startswith("rand/")}
+    calls: list[tuple[float, float]] = field(default_factory=list)
+    first_gradient: dict[str, Tensor] = field(default_factory=dict)
 
 
 def load_case(folder: Path, name: str, pack: bool = False) -> Case:
@@ -70,136 +92,160 @@ def load_case(folder: Path, name: str, pack: bool = False) -> Case:
     base = json.loads((folder / f"{facts['base']}.json").read_text())
     values = load_file(folder / f"{facts['base']}.safetensors")
     draws = Replay()
-    network = _network(base, values)
-    encoder = Encoder(
-        network,
+    encoder = Watched(
+        _network(base, values),
         regression=facts["task"].startswith("regression"),
         draws=draws,
         dropout_stream=GlobalStream(0, torch.device("cpu")),
         pack=pack,
     )
+    encoder.twice = family(facts["case"]) == "smart_mtdnn"
     method_name, arguments = method_of(facts)
     kind = method_class(method_name)
-    update = Update(network, protocol_of(facts), BATCHES, encoder.meter)
-    return Case(
-        name,
-        facts,
-        tensors,
-        list(_batches(values)),
-        encoder,
-        update,
-        kind(kind.Arguments(**arguments)),
-        draws,
+    batches = _batches(values)
+    update = Update(
+        encoder.network, protocol_of(facts, len(batches)), horizon(facts, len(batches)), encoder.meter
     )
+    case = Case(facts, tensors, batches, encoder, update, kind(kind.Arguments(**arguments)), draws)
+    _watch_optimizer(case)
+    return case
 
 
 def _network(base: dict[str, Any], values: dict[str, Tensor]) -> Any:
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    import transformers
 
-    config = AutoConfig.for_model("bert", attn_implementation="eager", **base["config"])
-    network = AutoModelForSequenceClassification.from_config(config).double()
+    kind = getattr(transformers, base["model_class"])
+    config = kind.config_class(attn_implementation="eager", **base["config"])
+    network = kind(config).double()
     initial = {k.removeprefix("init/"): v for k, v in values.items() if k.startswith("init/")}
     network.load_state_dict(initial)
     return network
 
 
-def _batches(values: dict[str, Tensor]) -> Iterator[Batch]:
-    for t in range(1, BATCHES + 1):
-        ids, mask, types, labels = (
-            values[f"batch{t}/{k}"] for k in ("input_ids", "attention_mask", "token_type_ids", "labels")
-        )
-        if labels.is_floating_point():
-            labels = labels.double()
-        yield Batch(ids, mask, types, labels, int(mask.sum()))
+def _batches(values: dict[str, Tensor]) -> list[Batch]:
+    count = len({key.split("/")[0] for key in values if key.startswith("batch")})
+    batches = []
+    for t in range(1, count + 1):
+        ids, mask, labels = (values[f"batch{t}/{k}"] for k in ("input_ids", "attention_mask", "labels"))
+        types = values.get(f"batch{t}/token_type_ids", torch.zeros_like(ids))
+        labels = labels.double() if labels.is_floating_point() else labels
+        batches.append(Batch(ids, mask, types, labels, int(mask.sum())))
+    return batches
 
 
-def method_of(facts: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return our method and arguments for a trace's hyper-parameters."""
-    given = facts["hyper_parameters"]
-    case = facts["case"]
-    if case.startswith("vanilla"):
-        return "vanilla", {}
-    if case.startswith("freelb_hf"):
-        return "freelb", {
-            "steps": given["adv_steps"],
-            "step_size": given["adv_lr"],
-            "start": given["adv_init_mag"],
-            "radius": given["adv_max_norm"],
-            "norm": given["norm_type"],
-        }
-    if case.startswith("mat_intended"):
-        return "mat", {
-            "steps_delta": given["sampling_times_delta"],
-            "steps_theta": given["sampling_times_theta"],
-            "step_size": given["sampling_step_delta"],
-            "start": {"randn": "normal", "rand": "uniform", "zero": "zero"}[given["adv_init_type"]],
-            "start_size": given["adv_init_epsilon"],
-            "radius": given["adv_max_norm"],
-            "noise_ratio": given["sampling_noise_ratio"],
-            "weight": given["lambda_s"],
-            "beta_s": given["beta_s"],
-            "beta_p": given["beta_p"],
-        }
-    raise AssertionError(f"the trace {case} is not mapped to a method")
+def _watch_optimizer(case: Case) -> None:
+    """Remember rate and gradient norm of every AdamW call, and the first gradient."""
+    adamw = case.update._adamw
+    plain = adamw.step
 
+    def step() -> None:
+        gradients = {n: p.grad for n, p in case.encoder.named_parameters().items() if p.grad is not None}
+        if not case.calls:
+            case.first_gradient = {name: g.clone() for name, g in gradients.items()}
+        norm = torch.stack([g.norm() for g in gradients.values()]).norm()
+        case.calls.append((case.update.learning_rate, float(norm)))
+        plain()
 
-def protocol_of(facts: dict[str, Any]) -> Protocol:
-    """Return the optimizer and schedule of a trace."""
-    given, optimizer = facts["hyper_parameters"], facts["optimizer"]
-    groups = optimizer["groups"]
-    values = catalogue.protocol("honest").model_dump() | {
-        "learning_rate": optimizer["lr"],
-        "warmup": given.get("warm_up", 0.0),
-        "weight_decay": groups[0]["weight_decay"],
-        "decay_bias_and_norm": len(groups) == 1,
-        "adam_betas": tuple(optimizer["betas"]),
-        "adam_epsilon": optimizer["eps"],
-        "clip_norm": given.get("max_grad_norm", 0.0),
-    }
-    return Protocol.model_validate(values)
+    adamw.step = step
 
 
 def queue_draws(case: Case, t: int) -> None:
     """Lay out the draws of batch t in the order in which the method asks."""
-    rand = {
-        k.removeprefix(f"rand/step{t}/"): v for k, v in case.rand().items() if k.startswith(f"rand/step{t}/")
-    }
+    prefix = f"rand/step{t}/"
+    rand = {k.removeprefix(prefix): v for k, v in case.tensors.items() if k.startswith(prefix)}
     given = case.facts["hyper_parameters"]
-    if "delta_init_uniform" in rand:
+    if "delta_init_uniform" in rand:  # U(-1, 1), for linf already scaled
         draw = rand["delta_init_uniform"].double()
-        case.draws.queue.append(draw / given["adv_init_mag"] if given["norm_type"] == "linf" else draw)
-    if "delta_init" in rand:
-        case.draws.queue.append(rand["delta_init"])
+        draw = draw / given["adv_init_mag"] if given["norm_type"] == "linf" else draw
+        case.draws.queue.append((draw + 1) / 2)
+    for name in ("delta_noise_init", "delta_init", "noise_normal"):
+        if name in rand:
+            case.draws.queue.append(rand[name])
+    if "noise_u01" in rand and not case.encoder.regression:  # a regression computes no noisy pass
+        case.draws.queue.append(rand["noise_u01"])
+    if "delta_noise/1" in rand:
         case.draws.queue += [rand[f"delta_noise/{k + 1}"] for k in range(given["sampling_times_delta"])]
         # At rate 0 (the first warm-up batch) the noise has size 0, and ours draws none.
         steps = given["sampling_times_theta"] if case.update.learning_rate > 0 else 0
         for k in range(steps):
-            names = case.encoder.named_parameters()
-            case.draws.queue += [rand[f"theta_noise/{k + 1}/{name}"] for name in names]
+            case.draws.queue += [rand[f"theta_noise/{k + 1}/{n}"] for n in case.encoder.named_parameters()]
 
 
-def replay(case: Case) -> Iterator[tuple[int, float]]:
-    """Train on the four batches; yield (batch number, loss) after each, draws all used."""
+def replay(case: Case) -> dict[str, float]:
+    """Train on all batches; return the largest difference of each kind, relative where values exceed 1."""
+    worst: dict[str, float] = {}
+
+    def compare(kind: str, ours: Any, theirs: Any) -> None:
+        one, two = torch.as_tensor(ours), torch.as_tensor(theirs)
+        assert one.shape == two.shape, f"{kind}: {tuple(one.shape)} and {tuple(two.shape)}"
+        gap = ((one - two).abs() / two.abs().clamp_min(1.0)).max() if two.numel() else torch.zeros(())
+        worst[kind] = max(worst.get(kind, 0.0), float(gap))
+
     for t, batch in enumerate(case.batches, start=1):
         queue_draws(case, t)
+        case.encoder.losses.clear()
+        case.encoder.deltas.clear()
         with case.encoder.training_step("independent"):
             loss = float(case.method.step(case.encoder, batch, case.update))
         case.update.next_batch()
         assert not case.draws.queue, "draws left over"
-        yield t, loss
+        compare("loss", loss, expected_loss(case.facts, t, len(batch.labels)))
+        if "pass_loss" in case.facts["scalars"][f"step{t}"]:
+            compare("pass_loss", case.encoder.losses, case.facts["scalars"][f"step{t}"]["pass_loss"])
+        _compare_deltas(case, t, compare)
+        _compare_states(case, t, compare)
+    calls = case.facts["optimizer_calls"]
+    compare("rate", [c[0] for c in case.calls], [c["lr"][0] for c in calls])
+    compare("gradient_norm", [c[1] for c in case.calls], [c["grad_norm"] for c in calls])
+    recorded = {
+        k.removeprefix("grad/first/"): v for k, v in case.tensors.items() if k.startswith("grad/first/")
+    }
+    assert set(recorded) == set(case.first_gradient)
+    for name, value in recorded.items():
+        compare("gradient", case.first_gradient[name], value)
+    return worst
 
 
-def largest_state_difference(case: Case, t: int) -> float:
-    """Return the largest difference of a parameter from the trace after batch t (float64 states)."""
-    prefix = f"state/step{t}/"
-    recorded = {k.removeprefix(prefix): v for k, v in case.tensors.items() if k.startswith(prefix)}
+def _compare_deltas(case: Case, t: int, compare: Any) -> None:
+    """Compare the perturbation of each perturbed pass with the recorded one."""
+    ours, last = case.encoder.deltas, f"step{t}/delta_final"
+    kept = {int(k.split("/")[-1]): v for k, v in case.tensors.items() if k.startswith(f"step{t}/delta/")}
+    for k, value in kept.items():
+        # MAT's last sample enters no pass of its own, only the mean.
+        if k < len(ours) and not (f"step{t}/mean_delta" in case.tensors and k >= _samples(case)):
+            compare("delta", ours[k], value)
+    if f"step{t}/mean_delta" in case.tensors:
+        compare("mean_delta", ours[-1], case.tensors[f"step{t}/mean_delta"])
+    elif last in case.tensors and ours:
+        compare("delta", ours[-1], case.tensors[last])
+
+
+def _samples(case: Case) -> int:
+    return int(case.facts["hyper_parameters"]["sampling_times_delta"])
+
+
+def _compare_states(case: Case, t: int, compare: Any) -> None:
     ours = case.encoder.named_parameters()
-    assert set(recorded) == set(ours)
-    return max(float((ours[name].detach() - value).abs().max()) for name, value in recorded.items())
+    for kind in ("state", "state32", "teacher"):
+        prefix = f"{kind}/step{t}/"
+        recorded = {k.removeprefix(prefix): v for k, v in case.tensors.items() if k.startswith(prefix)}
+        if recorded:
+            mine = case.method.state() if kind == "teacher" else ours
+            assert set(recorded) == set(mine) - {"seen"}
+            for name, value in recorded.items():
+                compare(kind, mine[name].detach(), value.double())
 
 
-def expected_loss(facts: dict[str, Any], t: int) -> float:
-    """Return the mean over the passes or samples of a batch, as our methods report it."""
+def expected_loss(facts: dict[str, Any], t: int, batch_size: int) -> float:
+    """Return the loss of a batch as our methods report it: over passes or samples the mean."""
     scalars = facts["scalars"][f"step{t}"]
-    losses = scalars.get("theta_loop_total") or scalars["pass_loss"]
-    return sum(losses) / len(losses)
+    if family(facts["case"]).startswith("pgd"):
+        return float(scalars["pass_loss"][-1])
+    for key in ("theta_loop_total", "pass_loss", "total_loss", "total_loss_mean"):
+        if key in scalars:
+            return float(sum(scalars[key]) / len(scalars[key]))
+    return float(scalars["total_loss_sum"][0]) / batch_size
+
+
+def within_tolerance(worst: dict[str, float]) -> bool:
+    return all(gap < (STATE32_TOLERANCE if kind == "state32" else TOLERANCE) for kind, gap in worst.items())

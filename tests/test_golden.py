@@ -1,67 +1,185 @@
-"""Parity with the authors' codes, on traces recorded while those ran."""
+"""Parity with the authors' codes, on traces recorded while those ran.
 
+`pytest tests/test_golden.py --golden DIR` replays every trace of another folder of the same format.
+"""
+
+import json
+from collections.abc import Callable
 from pathlib import Path
 
+import golden_map
 import pytest
-from golden import TOLERANCE, expected_loss, largest_state_difference, load_case, replay
+import torch
+from golden import TOLERANCE, Replay, Watched, load_case, replay, within_tolerance
 
-from baselines import freelb
+from baselines import creat, smart, smart_mtdnn
+from harness.core import update
+from harness.core.update import Update
 from harness.methods import adversary
+from harness.plan.protocol import Protocol
 from mat import langevin
 
 TRACKED = Path(__file__).parent / "data" / "golden"
-SHARED = Path(__file__).parents[2] / "shared" / "golden"
-CASES = ["vanilla", "freelb_hf_l2", "mat_intended"]
-MORE = ["vanilla_reg", "freelb_hf_linf", "freelb_hf_init0", "freelb_hf_reg", "mat_intended_reg"]
+WHOLE = Path(__file__).parents[2] / "shared" / "golden"
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def parity(folder: Path, name: str, pack: bool = False) -> float:
-    case = load_case(folder, name, pack)
-    worst = 0.0
-    for t, loss in replay(case):
-        worst = max(worst, abs(loss - expected_loss(case.facts, t)))
-        if f"state/step{t}/classifier.weight" in case.tensors:
-            worst = max(worst, largest_state_difference(case, t))
-    return worst
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make a test of every trace in the folders, whatever lies there."""
+    if "trace" in metafunc.fixturenames:
+        folders = metafunc.config.getoption("golden") or [WHOLE if WHOLE.is_dir() else TRACKED]
+        traces = [
+            path for folder in folders for path in sorted(Path(folder).glob("*.json")) if _is_case(path)
+        ]
+        metafunc.parametrize("trace", traces, ids=[path.stem for path in traces])
 
 
-@pytest.mark.parametrize("pack", [False, True])
-@pytest.mark.parametrize("name", CASES)
-def test_losses_and_parameters_equal_the_recorded_ones(name: str, pack: bool) -> None:
-    assert parity(TRACKED, name, pack) < TOLERANCE
+def _is_case(path: Path) -> bool:
+    return "case" in json.loads(path.read_text())
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the whole set of traces is not here")
-@pytest.mark.parametrize("name", MORE)
-def test_more_traces(name: str) -> None:
-    assert parity(SHARED, name) < TOLERANCE
-
-
-@pytest.mark.parametrize(
-    ("name", "module", "rule", "wrong"),
-    [
-        ("freelb_hf_l2", adversary, "rescale", lambda delta, radius, kind: adversary.clip(delta, radius)),
-        ("freelb_hf_l2", adversary, "norm", lambda delta, kind: delta.norm(dim=2, keepdim=True)),
-        ("freelb_hf_l2", freelb.FreeLB, "_ascend", lambda self, delta: delta.detach()),
-        ("mat_intended", adversary, "unit", lambda gradient, kind: gradient),
-        ("mat_intended", adversary, "rescale", lambda delta, radius, kind: delta),
-        (
-            "mat_intended",
-            adversary,
-            "symmetric_kl",
-            lambda u, v: adversary.kl_to(u, v) + adversary.kl_to(v, u),
-        ),
-        ("mat_intended", langevin, "deviation", lambda step, base, ratio: 0.0),
-        ("mat_intended", langevin, "average", lambda mean, sample, decay: None),
-    ],
-)
-def test_a_wrong_rule_is_seen(
-    monkeypatch: pytest.MonkeyPatch, name: str, module: object, rule: str, wrong: object
+@pytest.mark.parametrize("pack", [False, True], ids=["padded", "packed"])
+def test_losses_perturbations_gradients_and_parameters_equal_the_recorded_ones(
+    trace: Path, pack: bool
 ) -> None:
-    monkeypatch.setattr(module, rule, wrong)
-    try:
-        assert parity(TRACKED, name) > 100 * TOLERANCE
-    except AssertionError as error:
-        assert "draws left over" in str(error)
+    worst = replay(load_case(trace.parent, trace.stem, pack))
+    assert {"loss", "rate", "gradient", "state"} <= set(worst)
+    assert within_tolerance(worst), worst
+
+
+def test_a_trace_that_is_not_mapped_fails(tmp_path: Path) -> None:
+    facts = json.loads((TRACKED / "vanilla.json").read_text())
+    (tmp_path / "other.json").write_text(json.dumps({**facts, "case": "other"}))
+    for name in ("vanilla.safetensors", "base_bert_cls.json", "base_bert_cls.safetensors"):
+        (tmp_path / name.replace("vanilla", "other")).write_bytes((TRACKED / name).read_bytes())
+    with pytest.raises(AssertionError, match="not mapped"):
+        load_case(tmp_path, "other")
+
+
+def no_aliasing(patch: pytest.MonkeyPatch) -> None:
+    method, arguments, _ = golden_map.FAMILIES["mat_code"]
+    patch.setitem(golden_map.FAMILIES, "mat_code", (method, arguments, {}))
+
+
+def coordinate_clip(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(adversary, "rescale", lambda delta, radius, kind: adversary.clip(delta, radius))
+
+
+def norm_per_token(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(adversary, "norm", lambda delta, kind: delta.norm(dim=2, keepdim=True))
+
+
+def no_theta_noise(patch: pytest.MonkeyPatch) -> None:
+    plain = langevin.deviation
+
+    def deviation(step: float, base: float, ratio: float) -> float:
+        size = plain(step, base, ratio)
+        return min(size, 1e-300) if step != base else size
+
+    patch.setattr(langevin, "deviation", deviation)
+
+
+def peak_rate_in_the_noise(patch: pytest.MonkeyPatch) -> None:
+    plain = langevin.deviation
+    patch.setattr(langevin, "deviation", lambda step, base, ratio: plain(base, base, ratio) if step else 0.0)
+
+
+def rate_one_call_late(patch: pytest.MonkeyPatch) -> None:
+    def within_batch(self: Update, share: float) -> None:
+        for group in self._adamw.param_groups:
+            group["lr"] = self.peak_learning_rate * self._scale(max(0, self._batch - 1))
+
+    patch.setattr(Update, "within_batch", within_batch)
+
+
+def clean_branch_detached(patch: pytest.MonkeyPatch) -> None:
+    plain = adversary.symmetric_kl
+    patch.setattr(adversary, "symmetric_kl", lambda u, v, gradient: plain(u, v, "stopgrad-clean"))
+
+
+def last_delta_for_the_mean(patch: pytest.MonkeyPatch) -> None:
+    plain = langevin.average
+
+    def average(mean: list[torch.Tensor], sample: list[torch.Tensor], decay: float) -> None:
+        plain(mean, sample, 0.0 if len(mean) == 1 else decay)
+
+    patch.setattr(langevin, "average", average)
+
+
+def no_clipping(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: None)
+
+
+def no_mask_at_the_start(patch: pytest.MonkeyPatch) -> None:
+    def start(words: torch.Tensor, mask: torch.Tensor, size: float, kind: str, draws: Replay) -> torch.Tensor:
+        return (2 * draws.uniform(words) - 1) * size / (mask.sum(1) * words.shape[2]).sqrt().view(-1, 1, 1)
+
+    patch.setattr(adversary, "uniform_start", start)
+
+
+def decay_on_all_parameters(patch: pytest.MonkeyPatch) -> None:
+    def groups(network: torch.nn.Module, protocol: Protocol) -> list[dict[str, object]]:
+        return [{"params": list(network.parameters()), "weight_decay": protocol.weight_decay}]
+
+    patch.setattr(update, "_groups", groups)
+
+
+def gradient_normalised_before_adding(patch: pytest.MonkeyPatch) -> None:
+    def perturbation(self, model, batch, origin, clean):  # noqa: ANN001, ANN202
+        chosen, delta = self.arguments, self.arguments.noise * model.draws.normal(origin)
+        for _ in range(chosen.steps):
+            delta.requires_grad_()
+            inner = self._inner(model, self._pass(model, batch, origin + delta).logits, clean)
+            gradient = model.input_gradient(inner, delta)
+            unit = gradient / (adversary.token_norm(gradient) + chosen.stabiliser)
+            delta = delta.detach() + chosen.step_size * unit
+        return delta
+
+    patch.setattr(smart_mtdnn.SmartMtdnn, "_perturbation", perturbation)
+
+
+def cosine_averaged(patch: pytest.MonkeyPatch) -> None:
+    class Averaged:
+        @staticmethod
+        def cosine_similarity(one: torch.Tensor, two: torch.Tensor, dim: int) -> torch.Tensor:
+            return torch.nn.functional.cosine_similarity(one, two, dim=dim) / len(one)
+
+    patch.setattr(creat, "functional", Averaged)
+
+
+def teacher_moved_after_the_step(patch: pytest.MonkeyPatch) -> None:
+    plain = smart.Smart._move_teacher
+
+    def move(self: smart.Smart, model: Watched) -> None:
+        self.seen += 1
+        plain(self, model)
+
+    patch.setattr(smart.Smart, "_move_teacher", move)
+
+
+WRONG_RULES = [
+    ("mat_code", no_aliasing),
+    ("mat_code", coordinate_clip),
+    ("mat_code", no_theta_noise),
+    ("mat_code", peak_rate_in_the_noise),
+    ("mat_code", rate_one_call_late),
+    ("mat_code", clean_branch_detached),
+    ("mat_intended", last_delta_for_the_mean),
+    ("freelb_hf_l2", norm_per_token),
+    ("freelb_hf_l2", no_clipping),
+    ("freelb_hf_l2", no_mask_at_the_start),
+    ("freelb_hf_l2", decay_on_all_parameters),
+    ("smart_author_ema", teacher_moved_after_the_step),
+    ("smart_pt_embed", gradient_normalised_before_adding),
+    ("creat", cosine_averaged),
+]
+
+
+@pytest.mark.parametrize(("name", "wrong"), WRONG_RULES, ids=lambda x: getattr(x, "__name__", x))
+def test_a_wrong_rule_is_seen(
+    monkeypatch: pytest.MonkeyPatch, name: str, wrong: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    wrong(monkeypatch)
+    worst = replay(load_case(TRACKED, name))
+    assert max(worst["state"], worst["loss"]) > 1000 * TOLERANCE, worst

@@ -65,8 +65,10 @@ class Encoder:
         self._word_layer: nn.Module = network.get_input_embeddings()
         self._replace: dict[str, Tensor | None] = {"words": None, "embedded": None}
         self._embedded: Tensor | None = None
+        self._last_hidden: Tensor | None = None
         self._word_layer.register_forward_hook(self._swap_words)
         network.base_model.embeddings.register_forward_hook(self._swap_embedded)
+        network.base_model.register_forward_hook(self._keep_last_hidden)
 
     def named_parameters(self) -> dict[str, Tensor]:
         """Return the parameters by name, in the network's order."""
@@ -105,8 +107,9 @@ class Encoder:
         logits = output.logits.to(torch.get_default_dtype())
         if logits.requires_grad:
             logits.register_hook(self._count_backward)
-        assert self._embedded is not None
-        result, self._embedded = Pass(logits, self._embedded), None
+        assert self._embedded is not None and self._last_hidden is not None
+        result = Pass(logits, self._embedded, self._last_hidden)
+        self._embedded = self._last_hidden = None  # nothing of a pass is kept alive here
         return result
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -159,3 +162,6 @@ class Encoder:
     def _swap_embedded(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
         self._embedded = output if self._replace["embedded"] is None else self._replace["embedded"]
         return self._embedded
+
+    def _keep_last_hidden(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        self._last_hidden = output.last_hidden_state

@@ -12,7 +12,7 @@ from harness.plan.protocol import Protocol
 class Update:
     """AdamW with a linear or constant schedule; one schedule step a batch, taken by the loop."""
 
-    def __init__(self, network: nn.Module, protocol: Protocol, batches: int, meter: Meter) -> None:
+    def __init__(self, network: nn.Module, protocol: Protocol, batches: float, meter: Meter) -> None:
         self.parameters = list(network.parameters())
         self.peak_learning_rate = protocol.learning_rate
         self._clip = protocol.clip_norm
@@ -24,16 +24,11 @@ class Update:
             eps=protocol.adam_epsilon,
             fused=True,
         )
-        warmup = int(protocol.warmup * batches)
-
-        def scale(batch: int) -> float:
-            if batch < warmup:
-                return batch / warmup
-            if protocol.schedule == "constant":
-                return 1.0
-            return max(0.0, (batches - batch) / max(1, batches - warmup))
-
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._adamw, scale)
+        self._batches = batches
+        self._warmup = int(protocol.warmup * batches)
+        self._constant = protocol.schedule == "constant"
+        self._batch = 0
+        self.within_batch(0.0)
 
     @property
     def learning_rate(self) -> float:
@@ -48,9 +43,23 @@ class Update:
         self._adamw.zero_grad(set_to_none=True)
         self._meter.optimizer_steps += 1
 
+    def within_batch(self, share: float) -> None:
+        """Move the schedule to a share of this batch (methods with several steps a batch may)."""
+        for group in self._adamw.param_groups:
+            group["lr"] = self.peak_learning_rate * self._scale(self._batch + share)
+
     def next_batch(self) -> None:
-        """Move the schedule on by one batch."""
-        self._schedule.step()
+        """Move the schedule on to the next batch."""
+        self._batch += 1
+        self.within_batch(0.0)
+
+    def _scale(self, position: float) -> float:
+        """Return the share of the peak rate at a position counted in batches."""
+        if position < self._warmup:
+            return position / self._warmup
+        if self._constant:
+            return 1.0
+        return max(0.0, (self._batches - position) / max(1, self._batches - self._warmup))
 
 
 def _groups(network: nn.Module, protocol: Protocol) -> list[dict[str, object]]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from harness.methods.interface import Draws
 
 Norm = Literal["l2", "linf"]
+Convention = Literal["both", "stopgrad-target", "stopgrad-clean"]
+"""Where the gradient of a symmetric consistency loss goes: see ``symmetric_kl``."""
+Start = Literal["zero", "uniform", "normal"]
 GRADIENT_FLOOR = 1e-8
 """Smallest norm that a gradient is divided by (FreeLB, MAT and CreAT all clamp here)."""
 
@@ -64,12 +67,35 @@ def uniform_start(words: Tensor, mask: Tensor, magnitude: float, kind: Norm, dra
     return delta * (magnitude / sizes.sqrt()).view(-1, 1, 1)
 
 
-def symmetric_kl(u: Tensor, v: Tensor) -> Tensor:
-    """Return KL(u||v) + KL(v||u), mean over the batch, gradient through both logits [B, C].
+def scaled_start(words: Tensor, start: Start, size: float, draws: Draws) -> Tensor:
+    """Return the first perturbation as MAT's scripts draw it: on every position, padding included.
 
-    The sum equals (p_u - p_v)(log p_u - log p_v), which cannot come out negative by rounding
-    where the two distributions nearly agree.
+    ``uniform`` is U(0, 1) times ``size``: one-sided, as released.
     """
+    if start == "zero":
+        return torch.zeros_like(words)
+    return size * (draws.normal(words) if start == "normal" else draws.uniform(words))
+
+
+def ascend(delta: Tensor, gradient: Tensor, step_size: float, radius: float, kind: Norm) -> Tensor:
+    """Return ``delta`` moved by a normalised step and rescaled to ``radius`` (0: not rescaled)."""
+    moved = delta.detach() + step_size * unit(gradient, kind)
+    return rescale(moved, radius, kind) if radius > 0 else moved
+
+
+def symmetric_kl(u: Tensor, v: Tensor, gradient: Convention = "both") -> Tensor:
+    """Return KL(u||v) + KL(v||u), mean over the batch; u clean, v perturbed logits [B, C].
+
+    Three gradient conventions exist, and they are different methods in training: through ``both``
+    sides (MAT since December 2022, R3F), with the target side of each divergence detached (SMART,
+    CreAT's port of R3F), or with the clean logits a constant (MAT before).
+    """
+    if gradient == "stopgrad-target":
+        return kl_from(u, v) + kl_from(v, u)
+    if gradient == "stopgrad-clean":
+        u = u.detach()
+    # The sum equals (p_u - p_v)(log p_u - log p_v), which cannot come out negative by rounding
+    # where the two distributions nearly agree.
     difference = functional.log_softmax(u, -1) - functional.log_softmax(v, -1)
     return ((u.softmax(-1) - v.softmax(-1)) * difference).sum(-1).mean()
 
@@ -81,7 +107,29 @@ def kl_to(logits: Tensor, target: Tensor) -> Tensor:
     return (ours.exp() * (ours - theirs)).sum(-1).mean()
 
 
+def kl_from(target: Tensor, logits: Tensor) -> Tensor:
+    """Return KL(p_target || p_logits), mean over the batch; the target is a constant."""
+    theirs = functional.log_softmax(target.detach(), -1)
+    ours = functional.log_softmax(logits, -1)
+    return (theirs.exp() * (theirs - ours)).sum(-1).mean()
+
+
 def squared_difference(u: Tensor, v: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
     """Return the consistency loss of a regression, reduced over the batch."""
     squares = (u - v).square().sum(-1)
     return squares.mean() if reduction == "mean" else squares.sum()
+
+
+def stable_kl(logits: Tensor, target: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """Return the "stable_kl" of SMART's and MT-DNN's codes, [B, C] before any reduction.
+
+    2 p (logit(p) - logit(q)) with both logit terms detached and logit(p) = -log(1 / (p + eps) - 1 + eps).
+    It is no divergence (it comes out negative for a quarter of random pairs): for variants that follow
+    those codes, and for nothing else.
+    """
+    p = logits.softmax(-1)
+
+    def logit(x: Tensor) -> Tensor:
+        return -(1 / (x.detach() + epsilon) - 1 + epsilon).log()
+
+    return 2 * p * (logit(p) - logit(target.softmax(-1)))

@@ -86,6 +86,8 @@ class Pass:
     """[B, C]; C = 1 for a regression."""
     embedded: Tensor
     """Finished embedding output (sum, LayerNorm, dropout), [B, L, H]."""
+    last_hidden: Tensor
+    """Output of the last layer, [B, L, H]."""
 
 
 class Draws(Protocol):
@@ -153,6 +155,9 @@ class Optimizer(Protocol):
     def step(self) -> None:
         """Take one step with the gradients that stand, then clear them."""
 
+    def within_batch(self, share: float) -> None:
+        """Move the schedule to a share (0 to 1) of this batch; the loop moves it from batch to batch."""
+
 
 class Method:
     """Base of all methods."""
@@ -171,8 +176,8 @@ class Method:
         self.arguments = arguments
 
     @classmethod
-    def passes(cls, arguments: Any) -> Passes:
-        """Return the passes of one batch as a formula of the arguments."""
+    def passes(cls, arguments: Any, regression: bool = False) -> Passes:
+        """Return the passes of one batch as a formula of the arguments (and the kind of task)."""
         raise NotImplementedError(f"{cls.__name__} declares no passes")
 
     def gradient(self, model: Model, batch: Batch) -> Tensor:

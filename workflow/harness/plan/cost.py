@@ -15,7 +15,8 @@ def batches(cell: Cell) -> int:
 
 def training_passes(cell: Cell) -> Passes:
     """Return the passes that training one run of ``cell`` takes."""
-    return cell.method.passes(cell.method.arguments).times(batches(cell))
+    regression = cell.task.kind == "regression"
+    return cell.method.passes(cell.method.arguments, regression).times(batches(cell))
 
 
 def forward_equivalents(passes: Passes) -> float:
