@@ -50,6 +50,12 @@ class FreeAT(Method):
         """K forwards, K backwards, K updates."""
         return Passes(forward=arguments.steps, backward=arguments.steps, optimizer_steps=arguments.steps)
 
+    @classmethod
+    def bound(cls, arguments: FreeATArguments) -> tuple[adversary.Norm, float] | None:
+        """The radius; a random start is not projected."""
+        bounded = arguments.radius > 0 and arguments.start == "zero"
+        return (arguments.norm, arguments.radius) if bounded else None
+
     def step(self, model: Model, batch: Batch, optimizer: Optimizer) -> Tensor:
         """Take K updates on one batch."""
         chosen = self.arguments

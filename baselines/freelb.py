@@ -51,6 +51,12 @@ class FreeLB(Method):
         """K forwards and K backwards; each backward gives both gradients."""
         return Passes(forward=arguments.steps, backward=arguments.steps, optimizer_steps=1)
 
+    @classmethod
+    def bound(cls, arguments: FreeLBArguments) -> tuple[adversary.Norm, float] | None:
+        """The radius, or the random start where that is larger: it is not projected."""
+        largest = max(arguments.radius, arguments.start)
+        return (arguments.norm, largest) if arguments.radius > 0 else None
+
     def gradient(self, model: Model, batch: Batch) -> Tensor:
         """Accumulate the task gradient over K perturbed passes, each divided by K."""
         chosen = self.arguments

@@ -48,6 +48,12 @@ class PGD(Method):
         steps = arguments.steps
         return Passes(forward=steps + 1, backward=1, input_backward=steps, optimizer_steps=1)
 
+    @classmethod
+    def bound(cls, arguments: PGDArguments) -> tuple[adversary.Norm, float] | None:
+        """The radius; a random start is not projected."""
+        bounded = arguments.radius > 0 and arguments.start == "zero"
+        return (arguments.norm, arguments.radius) if bounded else None
+
     def gradient(self, model: Model, batch: Batch) -> Tensor:
         """Gradient of the task loss at the last perturbation."""
         chosen = self.arguments

@@ -50,6 +50,11 @@ class R3F(Method):
         passes = 1 if arguments.weight == 0 or (regression and not arguments.regression_term) else 2
         return Passes(forward=passes, backward=passes, optimizer_steps=1)
 
+    @classmethod
+    def bound(cls, arguments: R3FArguments) -> tuple[adversary.Norm, float] | None:
+        """The size of uniform noise."""
+        return ("linf", arguments.size) if arguments.noise == "uniform" else None
+
     def gradient(self, model: Model, batch: Batch) -> Tensor:
         """Gradient of both terms."""
         clean = model(batch).logits

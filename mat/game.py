@@ -81,6 +81,12 @@ class Mat(Method):
             optimizer_steps=steps,
         )
 
+    @classmethod
+    def bound(cls, arguments: MatArguments) -> tuple[adversary.Norm, float] | None:
+        """The radius, where neither start nor noise leave it."""
+        inside = arguments.start == "zero" and arguments.noise_ratio == 0 and arguments.radius > 0
+        return (arguments.norm, arguments.radius) if inside else None
+
     def step(self, model: Model, batch: Batch, optimizer: Optimizer) -> Tensor:
         """Play one round of the game on one batch."""
         chosen = self.arguments

@@ -15,10 +15,10 @@ from golden_map import family, horizon, method_of, protocol_of
 from safetensors.torch import load_file
 from torch import Tensor
 
-from harness.core.encoder import Encoder
 from harness.core.streams import GlobalStream
 from harness.core.update import Update
-from harness.methods.interface import Batch, Method, Pass
+from harness.methods.conformance.watch import Watched
+from harness.methods.interface import Batch, Method
 from harness.methods.registry import method_class
 
 TOLERANCE = 1e-9
@@ -37,35 +37,6 @@ class Replay:
         return draw
 
     uniform = normal  # queued in [0, 1)
-
-
-class Watched(Encoder):
-    """An encoder that remembers task losses and the perturbation of each perturbed pass."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.losses: list[float] = []
-        self.deltas: list[Tensor] = []
-        self.clean_embedded: Tensor | None = None
-        self.twice = False
-        """Whether finished embeddings are fed as words (mt-dnn): they are the perturbation's origin then."""
-
-    def __call__(self, batch: Batch, **given: Any) -> Pass:
-        words, embedded = given.get("words"), given.get("embedded")
-        if words is not None:
-            origin = self.clean_embedded if self.twice else super().words(batch)
-            self.deltas.append((words - origin).detach())
-        elif embedded is not None:
-            self.deltas.append((embedded - self.clean_embedded).detach())
-        result = super().__call__(batch, **given)
-        if words is None and embedded is None and given.get("parameters") is None:
-            self.clean_embedded = result.embedded.detach()
-        return result
-
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        value = super().loss(logits, batch)
-        self.losses.append(float(value.detach()))
-        return value
 
 
 @dataclass

@@ -2,9 +2,17 @@
 
 import pytest
 import torch
-from toy import batch, build, encoder, largest_difference, network, parameters, steps
 
 from harness.core.packing import can_pack
+from harness.methods.conformance.toy import (
+    batch,
+    build,
+    encoder,
+    largest_difference,
+    network,
+    parameters,
+    steps,
+)
 
 FAMILIES = ["bert", "roberta", "electra", "albert", "distilbert", "modernbert", "deberta-v2"]
 PACKED = ["bert", "roberta", "electra"]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import toy
 
 from harness.core.numerics import NUMERICS
+from harness.methods.conformance import toy
 
 FILE = Path(__file__).parent / "data" / "fingerprints.json"
 METHODS = ["vanilla", "freelb", "smart", "mat"]

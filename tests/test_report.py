@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import toy
+import toyplan
 
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
@@ -51,7 +51,7 @@ def planted(plan: Plan, run: Run, score: float | None, status: str = "ok", secon
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    return toy.plan(
+    return toyplan.plan(
         tmp_path,
         tasks=["rotten_tomatoes", "stsb"],
         variants=["vanilla", "freelb"],

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import toy
+import toyplan
 
 from baselines.vanilla import Vanilla
 from harness.core import metrics
@@ -35,7 +35,7 @@ def timeless(result: Result) -> dict[str, object]:
 
 
 def test_a_run_writes_its_folder_and_two_equal_runs_give_the_same_bits(tmp_path: Path) -> None:
-    plan = toy.plan(tmp_path)
+    plan = toyplan.plan(tmp_path)
     run = plan.runs[0]
     first = execute(plan, run, threads=1)
     folder = RunFolder(plan.run_folder(run))
@@ -66,7 +66,7 @@ def test_methods_of_one_seed_start_from_the_same_head_and_see_the_same_batches(
             yield batch
 
     monkeypatch.setattr(loop, "shuffled", watched)
-    plan = toy.plan(tmp_path, variants=["vanilla", "freelb", "smart", "mat"])
+    plan = toyplan.plan(tmp_path, variants=["vanilla", "freelb", "smart", "mat"])
     results = [execute(plan, run, threads=1) for run in plan.runs]
     assert len({result.hashes["head"] for result in results}) == 1
     assert len({result.hashes["weights"] for result in results}) == 4
@@ -83,7 +83,7 @@ def test_divergence_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return torch.tensor(float("nan"))
 
     monkeypatch.setattr(Vanilla, "step", broken)
-    plan = toy.plan(tmp_path)
+    plan = toyplan.plan(tmp_path)
     result = execute(plan, plan.runs[0], threads=1)
     assert result.status == "diverged"
     assert result.metrics == {}
@@ -93,7 +93,7 @@ def test_divergence_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_weights_of_the_best_evaluation_are_taken_when_asked(tmp_path: Path) -> None:
     settings = {"epochs": 3, "batch_size": 8, "train_rows": 16, "selection_rows": 16, "max_length": 16}
-    plan = toy.plan(tmp_path, settings={**settings, "selection": "best-on-selection"})
+    plan = toyplan.plan(tmp_path, settings={**settings, "selection": "best-on-selection"})
     result = execute(plan, plan.runs[0], threads=1)
     lines = RunFolder(plan.run_folder(plan.runs[0])).metrics_path.read_text().splitlines()
     evaluations = [json.loads(line) for line in lines]
@@ -175,7 +175,7 @@ def harness(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 def test_run_by_hand_does_what_the_rule_does(tmp_path: Path) -> None:
-    plan = toy.plan(tmp_path)
+    plan = toyplan.plan(tmp_path)
     out = str(tmp_path / "byhand")
     where = [
         "--task",

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from harness.methods.adversary import Norm
+
 
 @dataclass(frozen=True)
 class Passes:
@@ -167,7 +169,7 @@ class Method:
     citation: ClassVar[str]
     Arguments: ClassVar[type[Arguments]] = Arguments
     perturbs_padding: ClassVar[bool] = False
-    """Whether the perturbation is other than zero where the mask is 0."""
+    """Whether, in some setting, the perturbation is other than zero where the mask is 0."""
     couples_examples: ClassVar[bool] = False
     """Whether an example's gradient depends on the others in its batch."""
     limits: ClassVar[tuple[Limit, ...]] = ()
@@ -179,6 +181,11 @@ class Method:
     def passes(cls, arguments: Any, regression: bool = False) -> Passes:
         """Return the passes of one batch as a formula of the arguments (and the kind of task)."""
         raise NotImplementedError(f"{cls.__name__} declares no passes")
+
+    @classmethod
+    def bound(cls, arguments: Any) -> tuple[Norm, float] | None:
+        """Return the norm and the largest size that a perturbation can have; None if nothing bounds it."""
+        return None
 
     def gradient(self, model: Model, batch: Batch) -> Tensor:
         """Leave the gradient of one batch in the parameters; return the loss, detached."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field
 
 from harness.errors import HarnessError, MistakesError, unknown
-from harness.paths import CONFIG
+from harness.paths import CONFIG, shown
 from harness.plan.model import Model
 from harness.plan.protocol import Protocol
 from harness.plan.strict import Strict, check
@@ -18,12 +18,15 @@ Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class Variant(Strict):
-    """A method with some arguments fixed: one entry of ``config/variants.yaml``."""
+    """A method with some arguments fixed: one entry of ``config/variants.yaml``.
 
-    method: str = Field(description="name of a method")
-    arguments: dict[str, Any] = Field(
-        default={}, description="arguments that differ from the method's defaults"
-    )
+    With a parent it takes over the parent's method and arguments and changes those that it names.
+    """
+
+    method: str = Field(default="", description="name of a method; the parent's where there is one")
+    parent: str | None = Field(default=None, description="variant that this one differs from")
+    arguments: dict[str, Any] = Field(default={}, description="arguments that differ from parent or defaults")
+    epochs_times: int = Field(default=1, ge=1, description="factor on the protocol's epochs (equal compute)")
     note: str = Field(description="one sentence for tables")
     source: str = Field(description="paper section or released file that it follows")
 
@@ -72,9 +75,26 @@ def variants() -> dict[str, Variant]:
         mistakes += wrong
         if entry is not None:
             found[name] = entry
+    for name, entry in found.items():
+        if entry.parent is not None:
+            found[name], wrong = _with_parent(found, entry, f"{shown(path)}: {name}")
+            mistakes += wrong
+        if not found[name].method:
+            mistakes.append(f"{shown(path)}: {name}.method: missing; expected a method, or a parent")
     if mistakes:
         raise MistakesError(mistakes)
     return found
+
+
+def _with_parent(found: dict[str, Variant], entry: Variant, where: str) -> tuple[Variant, list[str]]:
+    """Return ``entry`` with what it takes over from its parent, which stands above it in the file."""
+    parent = found.get(entry.parent or "")
+    if parent is None or entry.method:
+        reason = "the parent's method is taken over" if parent else unknown("variant", entry.parent, found)
+        return entry, [f"{where}: {reason}"]
+    return entry.model_copy(
+        update={"method": parent.method, "arguments": {**parent.arguments, **entry.arguments}}
+    ), []
 
 
 def variant(name: str) -> Variant:

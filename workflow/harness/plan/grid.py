@@ -140,6 +140,7 @@ def _cell(
         experiment.variants[variant[0]].settings,
     ):
         values |= layer
+    values["epochs"] *= catalogue.variant(variant[0]).epochs_times
     protocol = Protocol.model_validate(values)
     method = variant[1]
     identity = digest(

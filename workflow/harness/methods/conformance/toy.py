@@ -1,10 +1,8 @@
-"""A tiny encoder, batches and runs for tests."""
+"""A tiny random encoder and batches, to try methods on."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from harness.core.encoder import Encoder
@@ -13,13 +11,12 @@ from harness.core.update import Update
 from harness.methods.interface import Batch, Method
 from harness.methods.registry import method_class
 from harness.plan import catalogue
-from harness.plan.grid import Run
-from harness.plan.plan import Plan, make_plan
 
 CPU = torch.device("cpu")
 
 
 def network(family: str = "bert", outputs: int = 3, seed: int = 0) -> Any:
+    """Return a random two-layer classifier, or regressor where ``outputs`` is 1."""
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -34,6 +31,7 @@ def network(family: str = "bert", outputs: int = 3, seed: int = 0) -> Any:
 
 
 def encoder(family: str = "bert", outputs: int = 3, seed: int = 0, pack: bool = True) -> Encoder:
+    """Return such a network behind the method interface."""
     return Encoder(
         network(family, outputs, seed),
         regression=outputs == 1,
@@ -44,6 +42,7 @@ def encoder(family: str = "bert", outputs: int = 3, seed: int = 0, pack: bool = 
 
 
 def batch(outputs: int = 3, lengths: tuple[int, ...] = (9, 4, 7, 5), seed: int = 0) -> Batch:
+    """Return a random batch of texts of these lengths."""
     generator = torch.Generator().manual_seed(seed)
     longest = max(lengths)
     mask = (torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]).long()
@@ -56,11 +55,13 @@ def batch(outputs: int = 3, lengths: tuple[int, ...] = (9, 4, 7, 5), seed: int =
 
 
 def build(name: str, **arguments: Any) -> Method:
+    """Return a method with these arguments."""
     kind = method_class(name)
     return kind(kind.Arguments(**arguments))
 
 
 def update(made: Encoder, batches: int = 10, **changes: Any) -> Update:
+    """Return an optimizer with the honest protocol, less its warm-up, and these changes."""
     protocol = catalogue.protocol("honest").model_copy(
         update={"warmup": 0.0, "learning_rate": 1e-3, **changes}
     )
@@ -79,29 +80,10 @@ def steps(made: Encoder, method: Method, count: int = 3, outputs: int = 3) -> li
 
 
 def parameters(made: Encoder) -> dict[str, Tensor]:
+    """Return copies of the parameters."""
     return {name: p.detach().clone() for name, p in made.named_parameters().items()}
 
 
 def largest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    """Return the largest difference of a parameter."""
     return max(float((one[name] - other[name]).abs().max()) for name in one)
-
-
-def plan(folder: Path, **changes: Any) -> Plan:
-    """Return the plan of a tiny experiment whose results go below ``folder``."""
-    content = {
-        "name": "toy",
-        "title": "A toy experiment",
-        "settings": {"epochs": 1, "batch_size": 8, "train_rows": 16, "selection_rows": 16, "max_length": 16},
-        "tasks": ["rotten_tomatoes"],
-        "models": ["tiny"],
-        "variants": ["vanilla"],
-        "seeds": [1],
-        **changes,
-    }
-    path = folder / "toy.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return make_plan(path, folder / "results")
-
-
-def find(made: Plan, name: str) -> Run:
-    return next(run for run in made.runs if run.name == name)

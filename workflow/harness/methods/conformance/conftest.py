@@ -1,0 +1,33 @@
+"""Options and fixtures of the conformance kit."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--method``."""
+    parser.addoption("--method", action="append", metavar="NAME", help="check this method (default: all)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each check once for every method asked for."""
+    from harness.methods.registry import method_class, method_names
+
+    if "name" in metafunc.fixturenames:
+        names = metafunc.config.getoption("method") or method_names()
+        for name in names:
+            method_class(name)  # an unknown name is told at once, with the valid ones
+        metafunc.parametrize("name", names)
+
+
+@pytest.fixture(autouse=True)
+def float64() -> Iterator[None]:
+    """Compute in float64 on one thread, and put the outer setting back."""
+    outer, threads = torch.get_default_dtype(), torch.get_num_threads()
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
+    yield
+    torch.set_default_dtype(outer)
+    torch.set_num_threads(threads)

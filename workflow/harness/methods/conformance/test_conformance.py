@@ -1,0 +1,180 @@
+"""What every method must keep. Each failure says which promise is broken."""
+
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness.core.encoder import Encoder
+from harness.core.streams import GeneratorDraws, GlobalStream
+from harness.methods import adversary
+from harness.methods.conformance import toy
+from harness.methods.conformance.watch import PermutedDraws, Watched
+from harness.methods.interface import Batch
+from harness.methods.registry import method_class
+
+KINDS = pytest.mark.parametrize("outputs", [3, 1], ids=["classification", "regression"])
+
+
+def settings(name: str) -> list[dict[str, Any]]:
+    """Return the defaults, and every other value of each argument that has a list of values."""
+    found: list[dict[str, Any]] = [{}]
+    for argument, field in method_class(name).Arguments.model_fields.items():
+        if get_origin(field.annotation) is Literal or field.annotation is bool:
+            values = get_args(field.annotation) or (True, False)
+            found += [{argument: value} for value in values if value != field.default]
+    return found
+
+
+def watched(seed: int = 0, outputs: int = 3) -> Watched:
+    """Return a toy encoder that remembers what a method feeds it."""
+    return Watched(
+        toy.network(outputs=outputs, seed=seed),
+        regression=outputs == 1,
+        draws=GeneratorDraws(seed, toy.CPU),
+        dropout_stream=GlobalStream(seed, toy.CPU),
+    )
+
+
+def test_declarations_are_complete(name: str) -> None:
+    """A method says what it is, and every argument has a default, a description and fits its range."""
+    kind = method_class(name)
+    assert kind.name == name and kind.summary and kind.citation
+    assert name == "vanilla" or kind.limits, "declare at least one limiting case"
+    for argument, field in kind.Arguments.model_fields.items():
+        assert field.description, f"{argument} has no description"
+        assert not field.is_required(), f"{argument} has no default"
+    kind.Arguments()
+
+
+@KINDS
+def test_limiting_cases(name: str, outputs: int) -> None:
+    """With the declared arguments the method equals its limit, dropout off."""
+    for limit in method_class(name).limits:
+        ours, theirs = toy.encoder(outputs=outputs), toy.encoder(outputs=outputs)
+        toy.steps(ours, toy.build(name, dropout="off", **limit.arguments), outputs=outputs)
+        toy.steps(theirs, toy.build(limit.equals, dropout="off", **limit.equals_arguments), outputs=outputs)
+        gap = toy.largest_difference(toy.parameters(ours), toy.parameters(theirs))
+        assert gap <= limit.tolerance, f"{limit}: {gap}"
+
+
+@KINDS
+def test_declared_passes_are_those_counted(name: str, outputs: int) -> None:
+    """The cost formula holds for every setting."""
+    for arguments in settings(name):
+        made, method = toy.encoder(outputs=outputs), toy.build(name, **arguments)
+        toy.steps(made, method, count=2, outputs=outputs)
+        declared = method.passes(method.arguments, outputs == 1).times(2)
+        assert made.meter.passes() == declared, arguments
+
+
+def test_the_norm_bound_holds(name: str) -> None:
+    """No perturbation exceeds the declared bound."""
+    for arguments in settings(name):
+        made, method = watched(), toy.build(name, **arguments)
+        bound = method.bound(method.arguments)
+        toy.steps(made, method)
+        if bound is not None:
+            for delta in made.deltas:
+                size = float(adversary.norm(delta, bound[0]).max())
+                assert size <= bound[1] * (1 + 1e-9) + 1e-12, (arguments, size, bound)
+
+
+def test_perturbs_padding_is_true_to_its_word(name: str) -> None:
+    """False: padding is never perturbed. True: in some setting it is."""
+    data, touched = toy.batch(), False
+    for arguments in settings(name):
+        made, method = watched(), toy.build(name, **arguments)
+        with made.training_step(method.arguments.dropout):
+            method.step(made, data, toy.update(made))
+        touched |= any(bool(delta[data.mask == 0].any()) for delta in made.deltas)
+    assert touched == method_class(name).perturbs_padding
+
+
+def test_nothing_is_left_behind(name: str) -> None:
+    """No gradient, hook, mode or requires_grad change; the outer random state stands."""
+    made, method = toy.encoder(), toy.build(name)
+    hooks = _hooks(made)
+    outer = torch.get_rng_state()
+    toy.steps(made, method)
+    assert torch.equal(outer, torch.get_rng_state()), "the global random state was moved"
+    assert _hooks(made) == hooks, "a hook was left"
+    for parameter_name, parameter in made.named_parameters().items():
+        assert parameter.grad is None and parameter.requires_grad, parameter_name
+    assert all(module.training for module in made.network.modules()), "a module was left in evaluation mode"
+
+
+def _hooks(made: Encoder) -> int:
+    return sum(
+        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks)
+        for m in made.network.modules()
+    )
+
+
+@KINDS
+def test_equal_seeds_give_equal_bits(name: str, outputs: int) -> None:
+    """Two equal runs end in the same weights."""
+    one, two = toy.encoder(outputs=outputs), toy.encoder(outputs=outputs)
+    for made in (one, two):
+        toy.steps(made, toy.build(name), outputs=outputs)
+    assert toy.largest_difference(toy.parameters(one), toy.parameters(two)) == 0
+
+
+@KINDS
+def test_the_order_inside_a_batch_does_not_matter(name: str, outputs: int) -> None:
+    """Examples and their draws permuted alike give the same step, unless the method couples examples."""
+    if method_class(name).couples_examples:
+        assert outputs  # nothing is promised
+        return
+    data = toy.batch(outputs)
+    after = []
+    for order in (torch.arange(4), torch.tensor([2, 0, 3, 1])):
+        made, method = toy.encoder(outputs=outputs), toy.build(name, dropout="off")
+        made.draws = PermutedDraws(0, order)
+        permuted = Batch(
+            data.ids[order], data.mask[order], data.types[order], data.labels[order], data.tokens
+        )
+        with made.training_step("off"):
+            method.step(made, permuted, toy.update(made, learning_rate=1e-4))
+        after.append(toy.parameters(made))
+    assert toy.largest_difference(*after) < 1e-6
+
+
+@KINDS
+def test_the_loss_falls_on_a_toy_task(name: str, outputs: int) -> None:
+    """The method learns one batch."""
+    made, method, data = toy.encoder(outputs=outputs), toy.build(name, dropout="off"), toy.batch(outputs)
+    optimizer = toy.update(made, batches=40, learning_rate=1e-2)
+    losses = []
+    for _ in range(40):
+        with made.training_step("off"):
+            losses.append(float(method.step(made, data, optimizer)))
+    assert losses[-1] < 0.75 * losses[0]
+
+
+def test_extreme_logits_stay_finite(name: str) -> None:
+    """Logits 200 apart give finite losses and weights."""
+    made, method, data = toy.encoder(), toy.build(name), toy.batch()
+    with torch.no_grad():
+        list(made.named_parameters().values())[-1].copy_(torch.tensor([200.0, 0.0, -200.0]))
+    with made.training_step("independent"):
+        loss: Tensor = method.step(made, data, toy.update(made))
+    assert torch.isfinite(loss)
+    assert all(bool(torch.isfinite(p).all()) for p in made.named_parameters().values())
+
+
+def test_state_saves_and_restores_to_the_bit(name: str) -> None:
+    """A method made anew from its state goes on as the first one would have."""
+    whole, broken = toy.encoder(), toy.encoder()
+    toy.steps(whole, toy.build(name), count=4)
+    method, optimizer = toy.build(name), toy.update(broken)
+    for t in range(4):
+        if t == 2:
+            state = {key: value.clone() for key, value in method.state().items()}
+            method = toy.build(name)
+            method.load_state(state)
+        with broken.training_step(method.arguments.dropout):
+            method.step(broken, toy.batch(seed=t), optimizer)
+        optimizer.next_batch()
+    assert toy.largest_difference(toy.parameters(whole), toy.parameters(broken)) == 0
