@@ -15,9 +15,10 @@ from golden_map import family, horizon, method_of, protocol_of
 from safetensors.torch import load_file
 from torch import Tensor
 
+from harness.core.encoder import Encoder
 from harness.core.streams import GlobalStream
 from harness.core.update import Update
-from harness.methods.conformance.watch import Watched
+from harness.core.watch import Watch
 from harness.methods.interface import Batch, Method
 from harness.methods.registry import method_class
 
@@ -46,12 +47,17 @@ class Case:
     facts: dict[str, Any]
     tensors: dict[str, Tensor]
     batches: list[Batch]
-    encoder: Watched
+    encoder: Encoder
     update: Update
     method: Method
     draws: Replay
     calls: list[tuple[float, float]] = field(default_factory=list)
     first_gradient: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def watch(self) -> Watch:
+        assert self.encoder.watch is not None
+        return self.encoder.watch
 
 
 def load_case(folder: Path, name: str, pack: bool = False) -> Case:
@@ -63,14 +69,14 @@ def load_case(folder: Path, name: str, pack: bool = False) -> Case:
     base = json.loads((folder / f"{facts['base']}.json").read_text())
     values = load_file(folder / f"{facts['base']}.safetensors")
     draws = Replay()
-    encoder = Watched(
+    encoder = Encoder(
         _network(base, values),
         regression=facts["task"].startswith("regression"),
         draws=draws,
         dropout_stream=GlobalStream(0, torch.device("cpu")),
         pack=pack,
     )
-    encoder.twice = family(facts["case"]) == "smart_mtdnn"
+    encoder.watch = Watch(twice=family(facts["case"]) == "smart_mtdnn")
     method_name, arguments = method_of(facts)
     kind = method_class(method_name)
     batches = _batches(values)
@@ -154,15 +160,16 @@ def replay(case: Case) -> dict[str, float]:
 
     for t, batch in enumerate(case.batches, start=1):
         queue_draws(case, t)
-        case.encoder.losses.clear()
-        case.encoder.deltas.clear()
+        watch = case.watch
+        watch.losses.clear()
+        watch.perturbations.clear()
         with case.encoder.training_step("independent"):
             loss = float(case.method.step(case.encoder, batch, case.update))
         case.update.next_batch()
         assert not case.draws.queue, "draws left over"
         compare("loss", loss, expected_loss(case.facts, t, len(batch.labels)))
         if "pass_loss" in case.facts["scalars"][f"step{t}"]:
-            compare("pass_loss", case.encoder.losses, case.facts["scalars"][f"step{t}"]["pass_loss"])
+            compare("pass_loss", watch.losses, case.facts["scalars"][f"step{t}"]["pass_loss"])
         _compare_deltas(case, t, compare)
         _compare_states(case, t, compare)
     calls = case.facts["optimizer_calls"]
@@ -179,7 +186,7 @@ def replay(case: Case) -> dict[str, float]:
 
 def _compare_deltas(case: Case, t: int, compare: Any) -> None:
     """Compare the perturbation of each perturbed pass with the recorded one."""
-    ours, last = case.encoder.deltas, f"step{t}/delta_final"
+    ours, last = [p.delta for p in case.watch.perturbations], f"step{t}/delta_final"
     kept = {int(k.split("/")[-1]): v for k, v in case.tensors.items() if k.startswith(f"step{t}/delta/")}
     for k, value in kept.items():
         # MAT's last sample enters no pass of its own, only the mean.

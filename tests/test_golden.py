@@ -10,10 +10,11 @@ from pathlib import Path
 import golden_map
 import pytest
 import torch
-from golden import TOLERANCE, Replay, Watched, load_case, replay, within_tolerance
+from golden import TOLERANCE, Replay, load_case, replay, within_tolerance
 
 from baselines import creat, smart, smart_mtdnn
 from harness.core import update
+from harness.core.encoder import Encoder
 from harness.core.update import Update
 from harness.methods import adversary
 from harness.plan.protocol import Protocol
@@ -151,7 +152,7 @@ def cosine_averaged(patch: pytest.MonkeyPatch) -> None:
 def teacher_moved_after_the_step(patch: pytest.MonkeyPatch) -> None:
     plain = smart.Smart._move_teacher
 
-    def move(self: smart.Smart, model: Watched) -> None:
+    def move(self: smart.Smart, model: Encoder) -> None:
         self.seen += 1
         plain(self, model)
 

@@ -17,10 +17,13 @@ from harness.report.store import open_store
 from harness.runs.folder import RunFolder
 from harness.runs.record import Cost, Curve, Result
 
+UNRESOLVED = "rotten_tomatoes/tiny/freelb/seed1"
+
 
 def planted(plan: Plan, run: Run, score: float | None, status: str = "ok", seconds: float = 1.0) -> RunFolder:
     """Write a record with a known score."""
     folder = RunFolder(plan.run_folder(run))
+    sizes = {"l2": 0.1, "resolved": run.name != UNRESOLVED} if run.cell.variant == "freelb" else None
     passes = dict.fromkeys(
         ["forward_passes", "backward_passes", "input_backward_passes", "optimizer_steps"], 1
     )
@@ -42,7 +45,7 @@ def planted(plan: Plan, run: Run, score: float | None, status: str = "ok", secon
             metrics={} if score is None else {"validation": {run.cell.task.rank: score}},
             curve=Curve(),
             cost=cost,
-            flags={"reason": None if status == "ok" else status},
+            flags={"reason": None if status == "ok" else status, "perturbation": sizes},
             hashes={"weights": "0"},
         )
     )
@@ -96,12 +99,14 @@ def test_the_whole_table(plan: Plan) -> None:
         "| variant   | Rotten Tomatoes (accuracy)   | STS-B (pearson)   |\n"
         "|-----------|------------------------------|-------------------|\n"
         "| vanilla   | 72.0 ±2.0 (3/3)              | 60.0 d (1/3)      |\n"
-        "| freelb    | 65.0 ±21.2 c (2/3)           | - (0/3)           |\n\n"
+        "| freelb    | 65.0 ±21.2 cu (2/3)          | - (0/3)           |\n\n"
         "7 of 12 runs. Percent: mean ± sample standard deviation over seeds "
         "(runs with a score / runs planned).\n\n"
         "c = collapsed (one class, or not better than chance: permutation p > .05), yet in the mean: "
         "rotten_tomatoes/tiny/freelb/seed2.\n\n"
         "d = diverged (NaN or infinity), without a score: stsb/tiny/vanilla/seed2.\n\n"
+        "u = perturbation unresolved: it changes the loss less than rounding does: "
+        "rotten_tomatoes/tiny/freelb/seed1.\n\n"
         "Missing: rotten_tomatoes/tiny/freelb/seed3, stsb/tiny/vanilla/seed3, "
         "stsb/tiny/freelb/seed1, stsb/tiny/freelb/seed2, stsb/tiny/freelb/seed3.\n"
     )
@@ -110,7 +115,7 @@ def test_the_whole_table(plan: Plan) -> None:
         assert part in text
     numbers = tables.comma_separated(table).splitlines()
     assert numbers[0] == "# toy"
-    assert numbers[2].startswith("tiny,vanilla,rotten_tomatoes,72.000000,2.000000,3,3,0,0,0,")
+    assert numbers[2].startswith("tiny,vanilla,rotten_tomatoes,72.000000,2.000000,3,3,0,0,0,0,")
 
 
 def test_the_same_folders_give_the_same_bytes_from_a_store_made_anew(plan: Plan, tmp_path: Path) -> None:

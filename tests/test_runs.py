@@ -52,6 +52,24 @@ def test_a_run_writes_its_folder_and_two_equal_runs_give_the_same_bits(tmp_path:
     assert timeless(execute(plan, run, threads=1)) == timeless(first)
 
 
+def test_a_run_keeps_no_state_of_another_in_the_same_process(tmp_path: Path) -> None:
+    plan = toyplan.plan(tmp_path, variants=["smart"])
+    assert timeless(execute(plan, plan.runs[0], 1)) == timeless(execute(plan, plan.runs[0], 1))
+
+
+def test_a_perturbation_below_rounding_is_flagged(tmp_path: Path) -> None:
+    variants = {
+        "vanilla": {},
+        "freelb": {},
+        "mat": {"arguments": {"radius": 1e-30, "noise_ratio": 0.0, "start": "zero"}},
+    }
+    plan = toyplan.plan(tmp_path, variants=variants)
+    none, seen, hidden = (execute(plan, run, 1).flags["perturbation"] for run in plan.runs)
+    assert none is None
+    assert seen["resolved"] and seen["l2"] > 0.01
+    assert not hidden["resolved"] and hidden["loss_change"] <= hidden["rounding_change"]
+
+
 def test_methods_of_one_seed_start_from_the_same_head_and_see_the_same_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,5 +21,5 @@ def plan(folder: Path, **changes: Any) -> Plan:
         **changes,
     }
     path = folder / "toy.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
     return make_plan(path, folder / "results")

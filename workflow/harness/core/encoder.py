@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from harness.core.packing import Packing, can_pack
 from harness.core.streams import GlobalStream
+from harness.core.watch import Watch
 from harness.methods.interface import Batch, Draws, Pass, Passes
 
 Dropout = Literal["independent", "shared", "off"]
@@ -56,6 +57,7 @@ class Encoder:
         self.regression = regression
         self.draws = draws
         self.meter = Meter()
+        self.watch: Watch | None = None
         self.device = next(self.network.parameters()).device
         self._dropout_stream = dropout_stream
         self._shared_masks: Any = None
@@ -88,6 +90,8 @@ class Encoder:
         parameters: Mapping[str, Tensor] | None = None,
     ) -> Pass:
         """Run one forward pass (see the interface) and count it."""
+        if self.watch is not None:
+            self._note(batch, words, embedded)
         self._count_forward(batch)
         if self._packing is not None:
             self._packing.start(batch.mask)
@@ -110,13 +114,22 @@ class Encoder:
         assert self._embedded is not None and self._last_hidden is not None
         result = Pass(logits, self._embedded, self._last_hidden)
         self._embedded = self._last_hidden = None  # nothing of a pass is kept alive here
+        if self.watch is not None and words is None and embedded is None and parameters is None:
+            self.watch.clean = result.embedded.detach()
         return result
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the mean cross-entropy, or the mean squared error of a regression."""
+        value = self.example_losses(logits, batch).mean()
+        if self.watch is not None:
+            self.watch.losses.append(float(value.detach()))
+        return value
+
+    def example_losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the task loss of each example, [B]."""
         if self.regression:
-            return functional.mse_loss(logits.squeeze(1), batch.labels)
-        return functional.cross_entropy(logits, batch.labels)
+            return functional.mse_loss(logits.squeeze(1), batch.labels, reduction="none")
+        return functional.cross_entropy(logits, batch.labels, reduction="none")
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of ``loss`` to the parameters'."""
@@ -146,6 +159,13 @@ class Encoder:
         """Return which inputs the network takes (some encoders know no token types)."""
         types = getattr(self.network.config, "type_vocab_size", 0)
         return [name for name in given if name != "token_type_ids" or types > 1]
+
+    def _note(self, batch: Batch, words: Tensor | None, embedded: Tensor | None) -> None:
+        assert self.watch is not None
+        if words is not None:
+            self.watch.note_words(words, self.words(batch))
+        elif embedded is not None:
+            self.watch.note_embedded(embedded)
 
     def _count_forward(self, batch: Batch) -> None:
         self.meter.forward += 1

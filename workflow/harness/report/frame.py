@@ -10,6 +10,7 @@ from harness.report.mirror import experiment_id, stored_runs
 from harness.report.store import open_store
 
 MISSING = "missing"
+IDENTITY = ["task", "model", "variant", "method", "seed", "run_key"]
 
 
 def frame_path(plan: Plan) -> Path:
@@ -20,7 +21,8 @@ def frame_path(plan: Plan) -> Path:
 def build_frame(plan: Plan) -> pd.DataFrame:
     """Return the frame: planned runs in their order, with what MLflow knows of each.
 
-    ``status`` is ok, collapsed, diverged or missing; ``score`` is the ranking metric on the first
+    ``status`` is ok, collapsed, diverged or missing; ``perturbation`` is resolved, unresolved or empty
+    (the method has none); ``score`` is the ranking metric on the first
     report split (not a number where there is none).
     """
     client = open_store(plan.results)
@@ -40,6 +42,7 @@ def build_frame(plan: Plan) -> pd.DataFrame:
             "seed": run.seed,
             "run_key": run.key,
             "status": data.tags["status"] if data else MISSING,
+            "perturbation": data.tags.get("perturbation", "") if data else "",
             "reason": data.tags.get("reason", "") if data else "",
             "commit": data.tags.get("commit", "") if data else "",
         }
@@ -48,7 +51,7 @@ def build_frame(plan: Plan) -> pd.DataFrame:
         row |= {name: metrics[name] for name in sorted(metrics) if not name.startswith("selection.")}
         rows.append(row)
     frame = pd.DataFrame(rows)
-    first = ["task", "model", "variant", "method", "seed", "run_key", "status", "reason", "commit", "score"]
+    first = [*IDENTITY, "status", "perturbation", "reason", "commit", "score"]
     frame["score"] = frame["score"].astype("float64")
     return frame[[*first, *sorted(set(frame.columns) - set(first))]]
 

@@ -111,6 +111,8 @@ def _metrics(folder: RunFolder, result: Result) -> list[tuple[str, float, int]]:
     found += [(f"cost.{k}", v, 0) for k, v in result.cost.model_dump().items()]
     if result.flags.get("chance_p") is not None:
         found.append(("chance_p", result.flags["chance_p"], 0))
+    sizes = result.flags.get("perturbation") or {}
+    found += [(f"perturbation.{k}", float(v), 0) for k, v in sizes.items() if k != "resolved"]
     if folder.metrics_path.is_file():
         for line in folder.metrics_path.read_text(encoding="utf-8").splitlines():
             evaluation = json.loads(line)
@@ -129,6 +131,8 @@ def _tags(folder: RunFolder, result: Result, provenance: dict[str, Any]) -> dict
     tags |= {f"hash.{name}": value for name, value in result.hashes.items()}
     tags |= {key: provenance.get(key) for key in ("commit", "dirty")}
     tags |= {"selection": result.selection["rule"], "reason": result.flags.get("reason") or ""}
+    sizes = result.flags.get("perturbation")
+    tags["perturbation"] = "" if sizes is None else "resolved" if sizes["resolved"] else "unresolved"
     return {**tags, "folder": str(folder.path)}
 
 

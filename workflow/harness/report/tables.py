@@ -12,12 +12,19 @@ from harness.plan.plan import Plan
 from harness.report.frame import MISSING
 from harness.runs.atomic import write_text
 
+LISTED = 12
 CELL = ["model", "variant", "task"]
-MARKS = {"collapsed": "c", "diverged": "d"}
+MARKS = {"collapsed": "c", "diverged": "d", "unresolved": "u"}
 MEANING = {
     "collapsed": "collapsed (one class, or not better than chance: permutation p > .05), yet in the mean",
     "diverged": "diverged (NaN or infinity), without a score",
+    "unresolved": "perturbation unresolved: it changes the loss less than rounding does",
 }
+
+
+def _marked(frame: pd.DataFrame, mark: str) -> "pd.Series[bool]":
+    """Tell which runs carry a mark."""
+    return frame["perturbation" if mark == "unresolved" else "status"] == mark
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ def _ranks(plan: Plan) -> dict[str, str]:
 def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row a cell: mean and sample standard deviation in percent, and counts."""
     groups = frame.groupby(CELL, sort=False)
-    statuses = pd.DataFrame({s: frame["status"] == s for s in [*MARKS, MISSING]})
+    statuses = pd.DataFrame({mark: _marked(frame, mark) for mark in [*MARKS, MISSING]})
     counts = statuses.groupby([frame[k] for k in CELL], sort=False).sum()
     return (
         pd.DataFrame(
@@ -89,13 +96,17 @@ def _notes(frame: pd.DataFrame) -> list[str]:
         f"{done} of {len(frame)} runs. Percent: mean ± sample standard deviation over seeds "
         "(runs with a score / runs planned)."
     ]
-    for status, mark in MARKS.items():
-        if runs := _run_names(frame[frame["status"] == status]):
-            notes.append(f"{mark} = {MEANING[status]}: {', '.join(runs)}.")
+    for name, mark in MARKS.items():
+        if runs := _run_names(frame[_marked(frame, name)]):
+            notes.append(f"{mark} = {MEANING[name]}: {_listed(runs)}.")
     if runs := _run_names(frame[frame["status"] == MISSING]):
-        shown = ", ".join(runs[:12]) + (f" and {len(runs) - 12} more" if len(runs) > 12 else "")
-        notes.append(f"Missing: {shown}.")
+        notes.append(f"Missing: {_listed(runs)}.")
     return notes
+
+
+def _listed(runs: list[str]) -> str:
+    more = f" and {len(runs) - LISTED} more" if len(runs) > LISTED else ""
+    return ", ".join(runs[:LISTED]) + more
 
 
 def _run_names(frame: pd.DataFrame) -> list[str]:

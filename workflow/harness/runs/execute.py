@@ -12,14 +12,18 @@ import pandas as pd
 import torch
 import yaml
 
+from harness.core.batches import collate
 from harness.core.encoder import Encoder, Meter
 from harness.core.evaluate import logits_of
 from harness.core.loop import EVALUATION_BATCH, DivergenceError, Evaluation, Split, Training, cut, train
+from harness.core.magnitude import last_perturbation, measure
 from harness.core.metrics import collapse, scores
 from harness.core.streams import Streams
+from harness.core.update import Update
 from harness.inputs.models import centre_head, load_network, load_tokenizer
 from harness.inputs.sources import load_splits
 from harness.inputs.tokens import STAMP, open_tokens, tokenize
+from harness.methods.interface import Method
 from harness.plan.grid import Cell, Run
 from harness.plan.plan import Plan
 from harness.runs.folder import RunFolder
@@ -63,6 +67,7 @@ def execute(plan: Plan, run: Run, threads: int) -> Result:
     torch.set_num_threads(threads)
     device = choose_device()
     cell, folder = run.cell, RunFolder(plan.run_folder(run))
+    method = type(cell.method)(cell.method.arguments)  # its state is this run's alone
     tokens = ensure_tokens(plan, cell)
     streams = Streams(run.seed, cell.task_name, cell.model_name, device)
     data = cut(open_tokens(tokens, cell.task.train), cell.protocol)
@@ -84,7 +89,7 @@ def execute(plan: Plan, run: Run, threads: int) -> Result:
     cause: str | None = None
     training = Training()
     try:
-        training = _train(encoder, run, streams, data, folder)
+        training = _train(encoder, method, run, streams, data, folder)
         logits = {name: logits_of(encoder, s.tokens, s.rows, EVALUATION_BATCH) for name, s in report.items()}
         if not all(np.isfinite(values).all() for values in logits.values()):
             raise DivergenceError("a logit of the report split is not finite")
@@ -93,10 +98,27 @@ def execute(plan: Plan, run: Run, threads: int) -> Result:
         cause, logits = str(error), {}
     result = _result(plan, run, training, report, logits, cause, encoder.meter)
     hashes = {"weights": _weights_hash(encoder), "head": head, "tokens": cell.tokens_key}
-    result = result.model_copy(update={"hashes": hashes})
+    flags = {
+        **result.flags,
+        "perturbation": _magnitude(encoder, method, cell, data[0]) if cause is None else None,
+    }
+    result = result.model_copy(update={"hashes": hashes, "flags": flags})
     _write_predictions(folder, cell, report, logits)
     folder.write_result(result)
     return result
+
+
+def _magnitude(encoder: Encoder, method: Method, cell: Cell, training: Split) -> dict[str, Any] | None:
+    """Return the size of the method's perturbation on the first training rows, None if it has none.
+
+    It is the last thing done with the weights: a step of the method moves them.
+    """
+    batch = collate(training.tokens, training.rows[: cell.protocol.batch_size], encoder.device)
+    update = Update(encoder.network, cell.protocol, 1, encoder.meter)
+    perturbation = last_perturbation(encoder, method, batch, update)
+    if perturbation is None:
+        return None
+    return measure(encoder, batch, perturbation, cell.protocol.precision).as_dict()
 
 
 def _whole(tokens: Path, name: str) -> Split:
@@ -105,7 +127,7 @@ def _whole(tokens: Path, name: str) -> Split:
 
 
 def _train(
-    encoder: Encoder, run: Run, streams: Streams, data: tuple[Split, Split], folder: RunFolder
+    encoder: Encoder, method: Method, run: Run, streams: Streams, data: tuple[Split, Split], folder: RunFolder
 ) -> Training:
     cell = run.cell
     progress = Progress(run.name, cell.task.rank)
@@ -116,9 +138,7 @@ def _train(
         with folder.metrics_path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"split": "selection", **asdict(found)}) + "\n")
 
-    return train(
-        encoder, cell.method, cell.task, cell.protocol, streams, data, progress.on_batch, on_evaluation
-    )
+    return train(encoder, method, cell.task, cell.protocol, streams, data, progress.on_batch, on_evaluation)
 
 
 def _describe(

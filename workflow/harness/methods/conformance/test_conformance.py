@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from harness.core.encoder import Encoder
-from harness.core.streams import GeneratorDraws, GlobalStream
+from harness.core.watch import Watch
 from harness.methods import adversary
 from harness.methods.conformance import toy
-from harness.methods.conformance.watch import PermutedDraws, Watched
 from harness.methods.interface import Batch
 from harness.methods.registry import method_class
 
@@ -27,14 +26,11 @@ def settings(name: str) -> list[dict[str, Any]]:
     return found
 
 
-def watched(seed: int = 0, outputs: int = 3) -> Watched:
-    """Return a toy encoder that remembers what a method feeds it."""
-    return Watched(
-        toy.network(outputs=outputs, seed=seed),
-        regression=outputs == 1,
-        draws=GeneratorDraws(seed, toy.CPU),
-        dropout_stream=GlobalStream(seed, toy.CPU),
-    )
+def watched() -> tuple[Encoder, Watch]:
+    """Return a toy encoder, and the notes of what a method feeds it."""
+    made, watch = toy.encoder(), Watch()
+    made.watch = watch
+    return made, watch
 
 
 def test_declarations_are_complete(name: str) -> None:
@@ -72,12 +68,12 @@ def test_declared_passes_are_those_counted(name: str, outputs: int) -> None:
 def test_the_norm_bound_holds(name: str) -> None:
     """No perturbation exceeds the declared bound."""
     for arguments in settings(name):
-        made, method = watched(), toy.build(name, **arguments)
+        (made, watch), method = watched(), toy.build(name, **arguments)
         bound = method.bound(method.arguments)
         toy.steps(made, method)
         if bound is not None:
-            for delta in made.deltas:
-                size = float(adversary.norm(delta, bound[0]).max())
+            for found in watch.perturbations:
+                size = float(adversary.norm(found.delta, bound[0]).max())
                 assert size <= bound[1] * (1 + 1e-9) + 1e-12, (arguments, size, bound)
 
 
@@ -85,10 +81,10 @@ def test_perturbs_padding_is_true_to_its_word(name: str) -> None:
     """False: padding is never perturbed. True: in some setting it is."""
     data, touched = toy.batch(), False
     for arguments in settings(name):
-        made, method = watched(), toy.build(name, **arguments)
+        (made, watch), method = watched(), toy.build(name, **arguments)
         with made.training_step(method.arguments.dropout):
             method.step(made, data, toy.update(made))
-        touched |= any(bool(delta[data.mask == 0].any()) for delta in made.deltas)
+        touched |= any(bool(p.delta[data.mask == 0].any()) for p in watch.perturbations)
     assert touched == method_class(name).perturbs_padding
 
 
@@ -131,7 +127,7 @@ def test_the_order_inside_a_batch_does_not_matter(name: str, outputs: int) -> No
     after = []
     for order in (torch.arange(4), torch.tensor([2, 0, 3, 1])):
         made, method = toy.encoder(outputs=outputs), toy.build(name, dropout="off")
-        made.draws = PermutedDraws(0, order)
+        made.draws = toy.PermutedDraws(0, order)
         permuted = Batch(
             data.ids[order], data.mask[order], data.types[order], data.labels[order], data.tokens
         )

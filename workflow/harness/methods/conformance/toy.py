@@ -87,3 +87,23 @@ def parameters(made: Encoder) -> dict[str, Tensor]:
 def largest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     """Return the largest difference of a parameter."""
     return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+class PermutedDraws:
+    """Draws of a seed whose examples are reordered as the batch is."""
+
+    def __init__(self, seed: int, order: Tensor) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+        self.order = order
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Return normal numbers, those of an example following it."""
+        return self._permuted(torch.empty_like(like, requires_grad=False).normal_(generator=self.generator))
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Return uniform numbers, those of an example following it."""
+        return self._permuted(torch.empty_like(like, requires_grad=False).uniform_(generator=self.generator))
+
+    def _permuted(self, draw: Tensor) -> Tensor:
+        per_example = draw.ndim == 3 and len(draw) == len(self.order)
+        return draw[self.order] if per_example else draw

@@ -1,0 +1,106 @@
+"""How large a method's perturbation is, and whether its precision can resolve it.
+
+At the published settings some perturbations move the loss less than rounding does; such a method is
+then no longer itself. The control is rounding alone: the same embeddings, each coordinate moved by
+one unit in the last place of the run's precision, up or down at random.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.core.encoder import Encoder
+from harness.core.update import Update
+from harness.core.watch import Perturbation, Watch
+from harness.methods import adversary
+from harness.methods.interface import Batch, Method
+
+LAST_PLACE = {"fp32": 2.0**-23, "bf16": 2.0**-7, "fp64": 2.0**-52}
+CONTROLS = 5
+"""Draws of the rounding control; the largest counts."""
+
+
+@dataclass(frozen=True)
+class Magnitude:
+    """Sizes of one perturbation on one batch, in evaluation mode."""
+
+    l2: float
+    """Mean over the examples of the L2 norm."""
+    linf: float
+    """Largest coordinate."""
+    loss_change: float
+    """Mean over the examples of the absolute change of the task loss."""
+    rounding_change: float
+    """The same by rounding alone."""
+    divergence: float
+    """Symmetric KL between clean and perturbed predictions (squared difference for a regression)."""
+    logit_change: float
+    """Largest change of a logit."""
+    flips: int
+    """Examples whose predicted class changes."""
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the perturbation does more than rounding."""
+        return self.loss_change > self.rounding_change
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the sizes and the verdict by name."""
+        return {**asdict(self), "resolved": self.resolved}
+
+
+def last_perturbation(encoder: Encoder, method: Method, batch: Batch, update: Update) -> Perturbation | None:
+    """Take one step and return the last perturbation that the method fed; the weights move."""
+    encoder.watch = Watch(twice=getattr(method.arguments, "level", "") == "embedded-twice")
+    try:
+        with encoder.training_step(method.arguments.dropout):
+            method.step(encoder, batch, update)
+        found = encoder.watch.perturbations
+    finally:
+        encoder.watch = None
+    return found[-1] if found else None
+
+
+def measure(encoder: Encoder, batch: Batch, perturbation: Perturbation, precision: str) -> Magnitude:
+    """Return the sizes of a perturbation at the encoder's present weights."""
+    delta = perturbation.delta
+    generator = torch.Generator(delta.device).manual_seed(0)
+    encoder.network.eval()
+    with torch.no_grad():
+        clean = encoder(batch)
+        origin = clean.embedded if perturbation.level == "embedded" else encoder.words(batch)
+
+        def logits(values: Tensor) -> Tensor:
+            if perturbation.level == "embedded":
+                return encoder(batch, embedded=values).logits
+            return encoder(batch, words=values).logits
+
+        base = logits(origin)
+        moved = logits(origin + delta)
+        controls = []
+        for _ in range(CONTROLS):
+            sign = torch.empty_like(origin).uniform_(-1, 1, generator=generator).sign()
+            rounded = logits(origin * (1 + LAST_PLACE[precision] * sign))
+            controls.append(change_of(encoder, batch, base, rounded))
+    distance = adversary.squared_difference if encoder.regression else adversary.symmetric_kl
+    flips = 0 if encoder.regression else int((base.argmax(1) != moved.argmax(1)).sum())
+    real = delta * batch.mask.unsqueeze(2)
+    return Magnitude(
+        l2=float(adversary.norm(real, "l2").mean()),
+        linf=float(real.abs().max()),
+        loss_change=change_of(encoder, batch, base, moved),
+        rounding_change=max(controls),
+        divergence=float(distance(base, moved)),
+        logit_change=float((base - moved).abs().max()),
+        flips=flips,
+    )
+
+
+def change_of(encoder: Encoder, batch: Batch, base: Tensor, moved: Tensor) -> float:
+    """Return the mean absolute change of the examples' task loss between two sets of logits."""
+    losses = encoder.example_losses(moved, batch) - encoder.example_losses(base, batch)
+    return float(losses.abs().mean())

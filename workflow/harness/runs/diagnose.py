@@ -1,0 +1,113 @@
+"""Perturbations of variants, measured from the same weights on the same batch."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.core.batches import collate, shuffled
+from harness.core.encoder import Encoder
+from harness.core.loop import Split, cut
+from harness.core.magnitude import last_perturbation, measure
+from harness.core.streams import Streams
+from harness.core.update import Update
+from harness.core.watch import Perturbation
+from harness.inputs.models import centre_head, load_network
+from harness.inputs.tokens import open_tokens
+from harness.methods import adversary
+from harness.methods.interface import Batch
+from harness.methods.registry import method_class
+from harness.plan.grid import Cell
+from harness.plan.plan import Plan
+from harness.runs.execute import choose_device, ensure_tokens
+
+FLOOR_PAIRS = 20
+"""Pairs of dropout masks that the floor is averaged over."""
+
+
+def prepare(plan: Plan, cell: Cell, seed: int, steps: int, precision: str) -> tuple[Encoder, Batch]:
+    """Return an encoder after ``steps`` vanilla steps, and a batch of other training rows."""
+    device = choose_device()
+    tokens = ensure_tokens(plan, cell)
+    streams = Streams(seed, cell.task_name, cell.model_name, device)
+    network = load_network(cell.model, cell.task.outputs, streams.head, device)
+    training, held_out = cut(open_tokens(tokens, cell.task.train), cell.protocol)
+    regression = cell.task.kind == "regression"
+    if regression:
+        centre_head(network, float(training.labels.mean()))
+    encoder = Encoder(
+        network,
+        regression=regression,
+        draws=streams.perturbation,
+        dropout_stream=streams.dropout,
+        precision=precision,
+    )
+    _train(encoder, cell, training, streams, steps)
+    rows = held_out.rows[: cell.protocol.batch_size]
+    return encoder, collate(held_out.tokens, rows, device)
+
+
+def _train(encoder: Encoder, cell: Cell, training: Split, streams: Streams, steps: int) -> None:
+    kind = method_class("vanilla")
+    method, update = kind(kind.Arguments()), Update(encoder.network, cell.protocol, steps, encoder.meter)
+    done = 0
+    while done < steps:
+        size = cell.protocol.batch_size
+        for batch in shuffled(training.tokens, training.rows, size, streams.order, encoder.device):
+            if done == steps:
+                return
+            with encoder.training_step("independent"):
+                method.step(encoder, batch, update)
+            update.next_batch()
+            done += 1
+
+
+def dropout_floor(encoder: Encoder, batch: Batch) -> float:
+    """Return the consistency loss of two clean passes under different dropout masks."""
+    values = []
+    for _ in range(FLOOR_PAIRS):
+        with encoder.training_step("independent"), torch.no_grad():
+            values.append(float(_distance(encoder, encoder(batch).logits, encoder(batch).logits)))
+    return sum(values) / len(values)
+
+
+def measured(encoder: Encoder, batch: Batch, cell: Cell, precision: str) -> dict[str, Any]:
+    """Return the sizes of a variant's last perturbation; empty for one that has none."""
+    method = type(cell.method)(cell.method.arguments)
+    weights = [p.detach().clone() for p in encoder.named_parameters().values()]
+    update = Update(encoder.network, cell.protocol, 1, encoder.meter)
+    perturbation = last_perturbation(encoder, method, batch, update)
+    with torch.no_grad():
+        for parameter, kept in zip(encoder.named_parameters().values(), weights, strict=True):
+            parameter.copy_(kept)
+    if perturbation is None:
+        return {}
+    return {
+        **measure(encoder, batch, perturbation, precision).as_dict(),
+        "gradient": _consistency_gradient(encoder, batch, perturbation),
+        "gradient_dropout": _consistency_gradient(encoder, batch, None),
+    }
+
+
+def _consistency_gradient(encoder: Encoder, batch: Batch, perturbation: Perturbation | None) -> float:
+    """Return the norm of the parameters' gradient of the consistency loss.
+
+    With a perturbation: of that alone (no dropout). Without: of dropout alone (two clean passes).
+    """
+    with encoder.training_step("independent" if perturbation is None else "off"):
+        clean = encoder(batch)
+        other = encoder(batch) if perturbation is None else None
+        if perturbation is not None and perturbation.level == "words":
+            other = encoder(batch, words=encoder.words(batch) + perturbation.delta)
+        elif perturbation is not None:
+            other = encoder(batch, embedded=clean.embedded + perturbation.delta)
+        assert other is not None
+        encoder.backward(_distance(encoder, clean.logits, other.logits))
+    gradients = [p.grad for p in encoder.named_parameters().values() if p.grad is not None]
+    size = float(torch.stack([g.norm() for g in gradients]).norm())
+    encoder.network.zero_grad(set_to_none=True)
+    return size
+
+
+def _distance(encoder: Encoder, u: Tensor, v: Tensor) -> Tensor:
+    return adversary.squared_difference(u, v) if encoder.regression else adversary.symmetric_kl(u, v)
