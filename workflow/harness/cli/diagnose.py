@@ -53,9 +53,8 @@ def run(chosen: argparse.Namespace) -> None:
     cells = _cells(chosen, chosen.method or list(catalogue.variants()))
     encoder, batch, dropout_floor = _trained(chosen, cells[0])
     rows = [_measured(encoder, batch, cell, chosen.precision) for cell in cells]
-    print(
-        f"{chosen.model}, {chosen.batch_size} rows of {chosen.task}, {chosen.steps} vanilla steps, {chosen.precision}"
-    )
+    rows_of = f"{chosen.batch_size} rows of {chosen.task}"
+    print(f"{chosen.model}, {rows_of}, {chosen.steps} vanilla steps, {chosen.precision}")
     print(f"SKL between two clean passes that differ in dropout alone: {dropout_floor:.1e}\n")
     table = [{HEADERS[key]: row.get(key, "") for key in HEADERS} for row in rows]
     print(tabulate(table, headers="keys", floatfmt=".1e"))
