@@ -1,4 +1,4 @@
-"""Replay of recorded traces of the authors' codes through our methods, encoder, optimizer and loop step.
+"""Replay of recorded traces of the authors' codes through our methods, encoder, optimizer and loop.
 
 Only the random source is replaced: the recorded draws are handed out in the order in which the
 method asks for them, each in the padded shape [B, L, D] that it asks for (so nothing has to be
@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.core.encoder import Encoder
+from harness.core.loop import train_batch
 from harness.core.streams import GlobalStream
 from harness.core.update import Update
 from harness.core.watch import Watch
@@ -163,9 +164,7 @@ def replay(case: Case) -> dict[str, float]:
         watch = case.watch
         watch.losses.clear()
         watch.perturbations.clear()
-        with case.encoder.training_step("independent"):
-            loss = float(case.method.step(case.encoder, batch, case.update))
-        case.update.next_batch()
+        loss = train_batch(case.encoder, case.method, batch, case.update)
         assert not case.draws.queue, "draws left over"
         compare("loss", loss, expected_loss(case.facts, t, len(batch.labels)))
         if "pass_loss" in case.facts["scalars"][f"step{t}"]:

@@ -13,6 +13,7 @@ from harness.methods.conformance.toy import (
 from harness.methods.interface import Passes
 from harness.methods.registry import method_class, method_names
 
+FAMILIES = ["bert", "roberta", "electra", "albert", "distilbert", "modernbert", "deberta-v2"]
 METHODS = {"creat", "freeat", "freelb", "mat", "pgd", "r3f", "rdrop", "smart", "smart-mtdnn", "vanilla"}
 
 
@@ -22,9 +23,10 @@ def test_methods_are_found_without_registration() -> None:
         method_class("freeelb")
 
 
-def test_shared_dropout_gives_every_pass_of_a_step_the_same_masks() -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_shared_dropout_gives_every_pass_of_a_step_the_same_masks(family: str) -> None:
     for mode, equal in (("shared", True), ("independent", False), ("off", True)):
-        made = encoder()
+        made = encoder(family)
         with made.training_step(mode):
             first, second = made(batch()).logits, made(batch()).logits
         assert torch.equal(first, second) is equal

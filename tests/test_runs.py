@@ -19,6 +19,7 @@ from baselines.vanilla import Vanilla
 from harness.core import metrics
 from harness.core.streams import stream_seed
 from harness.errors import HarnessError
+from harness.methods import adversary
 from harness.paths import ROOT
 from harness.plan import catalogue
 from harness.runs import lock
@@ -105,8 +106,18 @@ def test_divergence_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     result = execute(plan, plan.runs[0], threads=1)
     assert result.status == "diverged"
     assert result.metrics == {}
-    assert result.flags["reason"] == "the loss is nan at batch 1 of 2"
+    assert result.flags["reason"] == "the loss is not finite at batch 1 of 2 (loss nan)"
     assert not RunFolder(plan.run_folder(plan.runs[0])).predictions_path.exists()
+
+
+def test_a_perturbation_that_is_not_finite_is_named_as_the_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adversary, "unit", lambda gradient, kind: gradient / 0)
+    plan = toyplan.plan(tmp_path, variants=["freelb"])
+    result = execute(plan, plan.runs[0], threads=1)
+    assert result.status == "diverged"
+    assert result.flags["reason"].startswith("a perturbation is not finite at batch 1 of 2")
 
 
 def test_weights_of_the_best_evaluation_are_taken_when_asked(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def run(chosen: argparse.Namespace) -> None:
 
     cells = _cells(chosen, chosen.method or list(catalogue.variants()))
     encoder, batch, dropout_floor = _trained(chosen, cells[0])
-    rows = [_measured(encoder, batch, cell, chosen.precision) for cell in cells]
+    rows = [_measured(encoder, batch, cell) for cell in cells]
     rows_of = f"{chosen.batch_size} rows of {chosen.task}"
     print(f"{chosen.model}, {rows_of}, {chosen.steps} vanilla steps, {chosen.precision}")
     print(f"SKL between two clean passes that differ in dropout alone: {dropout_floor:.1e}\n")
@@ -72,6 +72,7 @@ def _cells(chosen: argparse.Namespace, variants: list[str]) -> "list[Cell]":
             "warmup": 0.0,
             "batch_size": chosen.batch_size,
             "head_bias": "train-mean",
+            "precision": chosen.precision,
         },
         tasks={chosen.task: {}},
         models={chosen.model: {}},
@@ -86,15 +87,15 @@ def _trained(chosen: argparse.Namespace, cell: "Cell") -> "tuple[Encoder, Batch,
     """Return an encoder after some vanilla steps, a batch, and the consistency that dropout alone costs."""
     from harness.plan.experiment import Experiment
     from harness.plan.plan import Plan
-    from harness.runs.diagnose import dropout_floor, prepare
+    from harness.runs.diagnose import dropout_floor, warmed_up
 
     experiment = Experiment.model_construct(name="diagnose", data_root=chosen.data_root)
     plan = Plan(chosen.out / "diagnose", experiment, [cell], [], chosen.out)
-    encoder, batch = prepare(plan, cell, chosen.seed, chosen.steps, chosen.precision)
+    encoder, batch = warmed_up(plan, cell, chosen.seed, chosen.steps)
     return encoder, batch, dropout_floor(encoder, batch)
 
 
-def _measured(encoder: "Encoder", batch: "Batch", cell: "Cell", precision: str) -> dict[str, Any]:
+def _measured(encoder: "Encoder", batch: "Batch", cell: "Cell") -> dict[str, Any]:
     from harness.runs.diagnose import measured
 
-    return {"variant": cell.variant, **measured(encoder, batch, cell, precision)}
+    return {"variant": cell.variant, **measured(encoder, batch, cell)}

@@ -23,7 +23,7 @@ def run(chosen: argparse.Namespace) -> None:
     """Make what is not there yet (one folder for each maximum length that the experiment asks for)."""
     from harness.errors import HarnessError
     from harness.plan.plan import make_plan
-    from harness.runs.execute import ensure_tokens
+    from harness.runs.prepare import ensure_tokens
 
     plan = make_plan(experiment_file(chosen.experiment), chosen.out)
     cells = [c for c in plan.cells if (c.task_name, c.model_name) == (chosen.task, chosen.model)]

@@ -58,6 +58,7 @@ class Encoder:
         self.draws = draws
         self.meter = Meter()
         self.watch: Watch | None = None
+        self._finite: list[Tensor] = []
         self.device = next(self.network.parameters()).device
         self._dropout_stream = dropout_stream
         self._shared_masks: Any = None
@@ -92,6 +93,9 @@ class Encoder:
         """Run one forward pass (see the interface) and count it."""
         if self.watch is not None:
             self._note(batch, words, embedded)
+        fed = words if words is not None else embedded
+        if fed is not None:
+            self._finite.append(fed.detach().isfinite().all())  # read only when a loss is not finite
         self._count_forward(batch)
         if self._packing is not None:
             self._packing.start(batch.mask)
@@ -144,10 +148,15 @@ class Encoder:
             self._backward_kind = "backward"
         return gradient
 
+    def perturbations_finite(self) -> bool:
+        """Tell whether everything fed in place of embeddings in the last step was finite."""
+        return all(bool(finite) for finite in self._finite)
+
     @contextmanager
     def training_step(self, dropout: Dropout) -> Iterator[None]:
         """Train mode, with the dropout stream in torch's global generators, for one step."""
         self.network.train(dropout != "off")
+        self._finite.clear()
         with self._dropout_stream.active():
             self._shared_masks = self._dropout_stream.snapshot() if dropout == "shared" else None
             try:

@@ -15,7 +15,7 @@ from harness.core.metrics import scores
 from harness.core.streams import Streams
 from harness.core.update import Update
 from harness.inputs.tokens import Tokens
-from harness.methods.interface import Method
+from harness.methods.interface import Batch, Method
 from harness.plan.protocol import Protocol
 from harness.plan.task import Task
 
@@ -72,12 +72,14 @@ def train(
     protocol: Protocol,
     streams: Streams,
     data: tuple[Split, Split],
+    record: Training,
     on_batch: Callable[[int, int, float], None],
     on_evaluation: Callable[[Evaluation], None],
-) -> Training:
+) -> None:
     """Train ``encoder`` in place and leave it with the weights that the selection rule chooses.
 
-    ``on_batch(step, batches, loss)`` and ``on_evaluation`` are told as it goes.
+    ``data`` is (training rows, selection rows). ``record`` is filled, and ``on_batch(step, batches,
+    loss)`` and ``on_evaluation`` are told, as it goes.
 
     Raises:
         DivergenceError: a loss is not finite; the weights are then worth nothing.
@@ -87,7 +89,6 @@ def train(
     batches = per_epoch * protocol.epochs
     points = {math.ceil(per_epoch * k / protocol.evaluations_per_epoch) for k in _counted(protocol)}
     update = Update(encoder.network, protocol, batches, encoder.meter)
-    record = Training()
     best = _Best(task)
     step = 0
     for _ in range(protocol.epochs):
@@ -95,12 +96,11 @@ def train(
         for position, batch in enumerate(epoch, start=1):
             step += 1
             start = time.perf_counter()
-            with encoder.training_step(method.arguments.dropout):
-                loss = float(method.step(encoder, batch, update))
-            if not math.isfinite(loss):
-                raise DivergenceError(f"the loss is {loss} at batch {step} of {batches}")
-            update.next_batch()
+            loss = train_batch(encoder, method, batch, update)
             record.train_seconds += time.perf_counter() - start
+            if not math.isfinite(loss):
+                cause = "the loss" if encoder.perturbations_finite() else "a perturbation"
+                raise DivergenceError(f"{cause} is not finite at batch {step} of {batches} (loss {loss})")
             on_batch(step, batches, loss)
             if position in points and len(selection.rows):
                 found = _evaluate(encoder, task, selection, step, step / per_epoch, record)
@@ -108,7 +108,14 @@ def train(
                 if protocol.selection == "best-on-selection":
                     best.offer(found, encoder)
     record.chosen_step = best.restore(encoder) if best.weights else step
-    return record
+
+
+def train_batch(encoder: Encoder, method: Method, batch: Batch, update: Update) -> float:
+    """Let ``method`` take its step on one batch, move the schedule on, and return the loss."""
+    with encoder.training_step(method.arguments.dropout):
+        loss = float(method.step(encoder, batch, update))
+    update.next_batch()
+    return loss
 
 
 def _counted(protocol: Protocol) -> range:

@@ -7,44 +7,28 @@ from torch import Tensor
 
 from harness.core.batches import collate, shuffled
 from harness.core.encoder import Encoder
-from harness.core.loop import Split, cut
+from harness.core.loop import Split, train_batch
 from harness.core.magnitude import last_perturbation, measure
 from harness.core.streams import Streams
 from harness.core.update import Update
 from harness.core.watch import Perturbation
-from harness.inputs.models import centre_head, load_network
-from harness.inputs.tokens import open_tokens
 from harness.methods import adversary
 from harness.methods.interface import Batch
 from harness.methods.registry import method_class
 from harness.plan.grid import Cell
 from harness.plan.plan import Plan
-from harness.runs.execute import choose_device, ensure_tokens
+from harness.runs.prepare import prepare
 
 FLOOR_PAIRS = 20
 """Pairs of dropout masks that the floor is averaged over."""
 
 
-def prepare(plan: Plan, cell: Cell, seed: int, steps: int, precision: str) -> tuple[Encoder, Batch]:
-    """Return an encoder after ``steps`` vanilla steps, and a batch of other training rows."""
-    device = choose_device()
-    tokens = ensure_tokens(plan, cell)
-    streams = Streams(seed, cell.task_name, cell.model_name, device)
-    network = load_network(cell.model, cell.task.outputs, streams.head, device)
-    training, held_out = cut(open_tokens(tokens, cell.task.train), cell.protocol)
-    regression = cell.task.kind == "regression"
-    if regression:
-        centre_head(network, float(training.labels.mean()))
-    encoder = Encoder(
-        network,
-        regression=regression,
-        draws=streams.perturbation,
-        dropout_stream=streams.dropout,
-        precision=precision,
-    )
-    _train(encoder, cell, training, streams, steps)
-    rows = held_out.rows[: cell.protocol.batch_size]
-    return encoder, collate(held_out.tokens, rows, device)
+def warmed_up(plan: Plan, cell: Cell, seed: int, steps: int) -> tuple[Encoder, Batch]:
+    """Return an encoder after ``steps`` vanilla steps, and a batch of rows that it was not trained on."""
+    ready = prepare(plan, cell, seed)
+    _train(ready.encoder, cell, ready.training, ready.streams, steps)
+    rows = ready.selection.rows[: cell.protocol.batch_size]
+    return ready.encoder, collate(ready.selection.tokens, rows, ready.encoder.device)
 
 
 def _train(encoder: Encoder, cell: Cell, training: Split, streams: Streams, steps: int) -> None:
@@ -56,9 +40,7 @@ def _train(encoder: Encoder, cell: Cell, training: Split, streams: Streams, step
         for batch in shuffled(training.tokens, training.rows, size, streams.order, encoder.device):
             if done == steps:
                 return
-            with encoder.training_step("independent"):
-                method.step(encoder, batch, update)
-            update.next_batch()
+            train_batch(encoder, method, batch, update)
             done += 1
 
 
@@ -71,7 +53,7 @@ def dropout_floor(encoder: Encoder, batch: Batch) -> float:
     return sum(values) / len(values)
 
 
-def measured(encoder: Encoder, batch: Batch, cell: Cell, precision: str) -> dict[str, Any]:
+def measured(encoder: Encoder, batch: Batch, cell: Cell) -> dict[str, Any]:
     """Return the sizes of a variant's last perturbation; empty for one that has none."""
     method = type(cell.method)(cell.method.arguments)
     weights = [p.detach().clone() for p in encoder.named_parameters().values()]
@@ -83,7 +65,7 @@ def measured(encoder: Encoder, batch: Batch, cell: Cell, precision: str) -> dict
     if perturbation is None:
         return {}
     return {
-        **measure(encoder, batch, perturbation, precision).as_dict(),
+        **measure(encoder, batch, perturbation, cell.protocol.precision).as_dict(),
         "gradient": _consistency_gradient(encoder, batch, perturbation),
         "gradient_dropout": _consistency_gradient(encoder, batch, None),
     }

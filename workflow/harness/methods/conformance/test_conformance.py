@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from harness.core.encoder import Encoder
+from harness.core.loop import train_batch
 from harness.core.watch import Watch
 from harness.methods import adversary
 from harness.methods.conformance import toy
@@ -170,7 +171,5 @@ def test_state_saves_and_restores_to_the_bit(name: str) -> None:
             state = {key: value.clone() for key, value in method.state().items()}
             method = toy.build(name)
             method.load_state(state)
-        with broken.training_step(method.arguments.dropout):
-            method.step(broken, toy.batch(seed=t), optimizer)
-        optimizer.next_batch()
+        train_batch(broken, method, toy.batch(seed=t), optimizer)
     assert toy.largest_difference(toy.parameters(whole), toy.parameters(broken)) == 0

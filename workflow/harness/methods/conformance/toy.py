@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from harness.core.encoder import Encoder
+from harness.core.loop import train_batch
 from harness.core.streams import GeneratorDraws, GlobalStream
 from harness.core.update import Update
 from harness.methods.interface import Batch, Method
@@ -19,9 +20,16 @@ def network(family: str = "bert", outputs: int = 3, seed: int = 0) -> Any:
     """Return a random two-layer classifier, or regressor where ``outputs`` is 1."""
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
     if family == "albert":
         sizes["embedding_size"] = 8
+    if family == "modernbert":  # it has no dropout unless asked
+        sizes |= {"embedding_dropout": 0.1, "mlp_dropout": 0.1, "attention_dropout": 0.1}
     with GlobalStream(seed, CPU).active():
         config = AutoConfig.for_model(
             family, vocab_size=50, max_position_embeddings=32, pad_token_id=0, num_labels=outputs, **sizes
@@ -73,9 +81,7 @@ def steps(made: Encoder, method: Method, count: int = 3, outputs: int = 3) -> li
     optimizer = update(made)
     losses = []
     for t in range(count):
-        with made.training_step(method.arguments.dropout):
-            losses.append(float(method.step(made, batch(outputs, seed=t), optimizer)))
-        optimizer.next_batch()
+        losses.append(train_batch(made, method, batch(outputs, seed=t), optimizer))
     return losses
 
 

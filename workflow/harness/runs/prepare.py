@@ -1,0 +1,85 @@
+"""What a run needs before its first batch: token ids, encoder, streams, rows."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from harness.core.encoder import Encoder
+from harness.core.loop import Split, cut
+from harness.core.streams import Streams
+from harness.inputs.models import centre_head, load_network, load_tokenizer
+from harness.inputs.sources import load_splits
+from harness.inputs.tokens import STAMP, open_tokens, tokenize
+from harness.plan.grid import Cell
+from harness.plan.plan import Plan
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run about to start."""
+
+    encoder: Encoder
+    streams: Streams
+    training: Split
+    selection: Split
+    report: dict[str, Split]
+
+
+def ensure_tokens(plan: Plan, cell: Cell) -> Path:
+    """Return the folder with the token ids of ``cell``, made now if it is not there.
+
+    Raises:
+        HarnessError: the data is missing or not the declared one.
+    """
+    folder = plan.tokens_folder(cell)
+    if not (folder / STAMP).is_file():
+        root = Path(plan.experiment.data_root).expanduser() if plan.experiment.data_root else None
+        splits = load_splits(cell.task_name, cell.task, root)
+        facts = tokenize(splits, load_tokenizer(cell.model), cell.protocol.max_length, folder)
+        for split, seen in facts["splits"].items():
+            log.info(
+                "%s under %s, %s: %d rows, %d tokens, longest %d, %d cut to %d",
+                cell.task_name, cell.model_name, split, seen["rows"], seen["tokens"], seen["longest"],
+                seen["cut"], cell.protocol.max_length,
+            )  # fmt: skip
+    return folder
+
+
+def choose_device() -> torch.device:
+    """Return the GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def prepare(plan: Plan, cell: Cell, seed: int) -> Prepared:
+    """Return the encoder with the seed's fresh head, the seed's streams, and the rows of ``cell``.
+
+    Raises:
+        HarnessError: data or weights are missing, or not the declared ones.
+    """
+    device = choose_device()
+    tokens = ensure_tokens(plan, cell)
+    streams = Streams(seed, cell.task_name, cell.model_name, device)
+    training, selection = cut(open_tokens(tokens, cell.task.train), cell.protocol)
+    network = load_network(cell.model, cell.task.outputs, streams.head, device)
+    regression = cell.task.kind == "regression"
+    if regression and cell.protocol.head_bias == "train-mean":
+        centre_head(network, float(training.labels.mean()))
+    encoder = Encoder(
+        network,
+        regression=regression,
+        draws=streams.perturbation,
+        dropout_stream=streams.dropout,
+        precision=cell.protocol.precision,
+    )
+    report = {name: _whole(tokens, name) for name in cell.task.report}
+    return Prepared(encoder, streams, training, selection, report)
+
+
+def _whole(tokens: Path, name: str) -> Split:
+    split = open_tokens(tokens, name)
+    return Split(split, np.arange(len(split.labels)))
