@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-import torch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,10 +23,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(autouse=True)
 def float64() -> Iterator[None]:
-    """Compute in float64 on one thread, and put the outer setting back."""
-    outer, threads = torch.get_default_dtype(), torch.get_num_threads()
-    torch.set_default_dtype(torch.float64)
-    torch.set_num_threads(1)
-    yield
-    torch.set_default_dtype(outer)
-    torch.set_num_threads(threads)
+    """Run every check in float64."""
+    from harness.methods.conformance.toy import float64_on_one_thread
+
+    with float64_on_one_thread():
+        yield

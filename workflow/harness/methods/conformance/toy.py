@@ -1,5 +1,7 @@
 """A tiny random encoder and batches, to try methods on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +16,19 @@ from harness.methods.registry import method_class
 from harness.plan import catalogue
 
 CPU = torch.device("cpu")
+
+
+@contextmanager
+def float64_on_one_thread() -> Iterator[None]:
+    """Compute in float64 on one thread, as parity wants it; afterwards the outer setting is back."""
+    outer, threads = torch.get_default_dtype(), torch.get_num_threads()
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(outer)
+        torch.set_num_threads(threads)
 
 
 def network(family: str = "bert", outputs: int = 3, seed: int = 0) -> Any:
