@@ -7,7 +7,7 @@ CONFIG := config/$(EXPERIMENT).yaml
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce tables smoke test test-slow lint format mlflow-ui mlflow-sync clean-superseded clean
+.PHONY: magnitudes help setup reproduce tables smoke test test-slow lint format mlflow-ui mlflow-sync clean-superseded clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -49,6 +49,19 @@ format: setup  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow/rules
+
+# Settings of the authors' launch files and notebooks, measured from one set of weights.
+magnitudes: setup  ## measure how large the methods' perturbations are
+	$(BIN)/python -m harness diagnose --task rotten_tomatoes --model minilm --steps 60 \
+		--method freelb:step_size=0.1,start=0.0,steps=3,radius=0.0 \
+		--method freelb:step_size=0.1,start=0.1,steps=3,radius=0.3 \
+		--method freelb:step_size=0.1,start=1.0,steps=3,radius=0.6 \
+		--method freelb:step_size=0.05,start=0.4,steps=4,radius=0.3 \
+		--method freelb:step_size=0.1,start=0.0,steps=2,radius=0.1 \
+		--method pgd --method pgd-l2 --method r3f:size=1e-3 --method r3f \
+		--method smart-pytorch --method smart-mtdnn \
+		--method smart-author:teacher_weight=0.0 --method smart-no-teacher --method smart-no-teacher:step_size=1e-2 \
+		--method mat:steps_delta=5,steps_theta=1 --method mat-strong:steps_delta=5,steps_theta=1
 
 mlflow-ui: setup  ## look at the runs in a browser (http://127.0.0.1:5000)
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///results/mlflow.db

@@ -37,10 +37,18 @@ def test_coarser_precision_resolves_less() -> None:
 
 
 def test_the_command_prints_a_row_for_each_variant(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: ANN001
-    asked = [word for name in ("vanilla", "freelb", "smart", "mat") for word in ("--method", name)]
+    asked = [word for name in ("vanilla", "freelb:start=0.5", "smart", "mat") for word in ("--method", name)]
     where = ["--task", "stsb", "--model", "tiny", "--steps", "2", "--batch-size", "4", "--out", str(tmp_path)]
     assert main(["diagnose", *where, *asked]) == 0
     lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert lines["vanilla"] == ["vanilla"]
-    for name in ("freelb", "smart", "mat"):
+    for name in ("freelb:start=0.5", "smart", "mat"):
         assert float(lines[name][1]) > 0 and lines[name][-1] in ("True", "False")
+
+
+@pytest.mark.parametrize(
+    ("method", "part"), [("freelb:steps", "expected argument=value"), ("frelb", "did you mean")]
+)
+def test_a_wrong_variant_is_a_plain_error(method: str, part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", "--task", "stsb", "--model", "tiny", "--method", method]) == 1
+    assert part in capsys.readouterr().err

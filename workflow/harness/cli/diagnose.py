@@ -1,7 +1,7 @@
 """``diagnose``: how large the perturbations of variants are, on a model and a batch."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.cli._common import Commands, add_command, add_out
 
@@ -11,17 +11,19 @@ if TYPE_CHECKING:
     from harness.plan.grid import Cell
 
 EXAMPLE = "diagnose --task rotten_tomatoes --model minilm --method freelb --method mat --steps 60"
+VARIANTS_HELP = "a variant, or VARIANT:argument=value,...; repeat it (default: all)"
 HEADERS = {
     "variant": "variant",
     "l2": "L2",
     "linf": "L-inf",
-    "divergence": "SKL to clean",
+    "divergence": "SKL",
+    "rounding_divergence": "by rounding",
+    "gradient": "its gradient",
+    "gradient_rounding": "by rounding ",
+    "loss_change": "loss change",
+    "rounding_change": "by rounding  ",
     "logit_change": "logit change",
     "flips": "flips",
-    "loss_change": "loss change",
-    "rounding_change": "by rounding",
-    "gradient": "gradient of SKL by delta",
-    "gradient_dropout": "by dropout",
     "resolved": "resolved",
 }
 
@@ -31,7 +33,12 @@ def register(commands: Commands) -> None:
     parser = add_command(commands, "diagnose", run, "measure the perturbations of variants", EXAMPLE)
     parser.add_argument("--task", required=True, metavar="T", help="a task (python -m harness tasks)")
     parser.add_argument("--model", required=True, metavar="M", help="a model (python -m harness models)")
-    parser.add_argument("--method", action="append", metavar="V", help="a variant; repeat it (default: all)")
+    parser.add_argument(
+        "--method",
+        action="append",
+        metavar="V",
+        help=VARIANTS_HELP,
+    )
     parser.add_argument(
         "--steps", type=int, default=60, metavar="N", help="vanilla steps before measuring (60)"
     )
@@ -49,21 +56,35 @@ def run(chosen: argparse.Namespace) -> None:
     from tabulate import tabulate
 
     from harness.plan import catalogue
+    from harness.runs.diagnose import consistency_gradient, dropout_floor, measured
 
-    cells = _cells(chosen, chosen.method or list(catalogue.variants()))
-    encoder, batch, dropout_floor = _trained(chosen, cells[0])
-    rows = [_measured(encoder, batch, cell) for cell in cells]
+    asked = chosen.method or list(catalogue.variants())
+    cells = [_cell(chosen, method) for method in asked]
+    encoder, batch = _warmed_up(chosen, cells[0])
+    rows = [
+        {"variant": method, **measured(encoder, batch, cell)}
+        for method, cell in zip(asked, cells, strict=True)
+    ]
     rows_of = f"{chosen.batch_size} rows of {chosen.task}"
     print(f"{chosen.model}, {rows_of}, {chosen.steps} vanilla steps, {chosen.precision}")
-    print(f"SKL between two clean passes that differ in dropout alone: {dropout_floor:.1e}\n")
+    loss, gradient = dropout_floor(encoder, batch), consistency_gradient(encoder, batch, None)
+    print(f"Dropout alone (two clean passes): SKL {loss:.1e}, its gradient {gradient:.1e}\n")
     table = [{HEADERS[key]: row.get(key, "") for key in HEADERS} for row in rows]
     print(tabulate(table, headers="keys", floatfmt=".1e"))
 
 
-def _cells(chosen: argparse.Namespace, variants: list[str]) -> "list[Cell]":
+def _cell(chosen: argparse.Namespace, method: str) -> "Cell":
+    """Return the cell of a variant, or of ``VARIANT:argument=value,...``."""
+    from harness.errors import HarnessError
     from harness.plan.experiment import Experiment, VariantChange
     from harness.plan.grid import resolve
+    from harness.plan.yamlfile import read_value
 
+    variant, _, changes = method.partition(":")
+    pairs = [pair.partition("=") for pair in changes.split(",") if pair]
+    if wrong := [key for key, equals, _ in pairs if not equals]:
+        raise HarnessError(f"--method {method}: expected argument=value, got {', '.join(wrong)}")
+    arguments = {key: read_value(value) for key, _, value in pairs}
     experiment = Experiment(
         name="diagnose",
         title="Diagnosis",
@@ -76,26 +97,19 @@ def _cells(chosen: argparse.Namespace, variants: list[str]) -> "list[Cell]":
         },
         tasks={chosen.task: {}},
         models={chosen.model: {}},
-        variants=dict.fromkeys(variants, VariantChange()),
+        variants={variant: VariantChange(arguments=arguments)},
         seeds=[chosen.seed],
         data_root=chosen.data_root,
     )
-    return resolve(experiment, "command line")
+    return resolve(experiment, "command line")[0]
 
 
-def _trained(chosen: argparse.Namespace, cell: "Cell") -> "tuple[Encoder, Batch, float]":
-    """Return an encoder after some vanilla steps, a batch, and the consistency that dropout alone costs."""
+def _warmed_up(chosen: argparse.Namespace, cell: "Cell") -> "tuple[Encoder, Batch]":
+    """Return an encoder after some vanilla steps, and a batch of rows that it was not trained on."""
     from harness.plan.experiment import Experiment
     from harness.plan.plan import Plan
-    from harness.runs.diagnose import dropout_floor, warmed_up
+    from harness.runs.diagnose import warmed_up
 
     experiment = Experiment.model_construct(name="diagnose", data_root=chosen.data_root)
     plan = Plan(chosen.out / "diagnose", experiment, [cell], [], chosen.out)
-    encoder, batch = warmed_up(plan, cell, chosen.seed, chosen.steps)
-    return encoder, batch, dropout_floor(encoder, batch)
-
-
-def _measured(encoder: "Encoder", batch: "Batch", cell: "Cell") -> dict[str, Any]:
-    from harness.runs.diagnose import measured
-
-    return {"variant": cell.variant, **measured(encoder, batch, cell)}
+    return warmed_up(plan, cell, chosen.seed, chosen.steps)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from harness.core.encoder import Encoder
 from harness.core.update import Update
-from harness.core.watch import Perturbation, Watch
+from harness.core.watch import Level, Perturbation, Watch
 from harness.methods import adversary
 from harness.methods.interface import Batch, Method
 
@@ -36,6 +36,8 @@ class Magnitude:
     """Mean over the examples of the absolute change of the task loss."""
     rounding_change: float
     """The same by rounding alone."""
+    rounding_divergence: float
+    """The divergence that rounding alone makes."""
     divergence: float
     """Symmetric KL between clean and perturbed predictions (squared difference for a regression)."""
     logit_change: float
@@ -67,37 +69,44 @@ def last_perturbation(encoder: Encoder, method: Method, batch: Batch, update: Up
 
 def measure(encoder: Encoder, batch: Batch, perturbation: Perturbation, precision: str) -> Magnitude:
     """Return the sizes of a perturbation at the encoder's present weights."""
-    delta = perturbation.delta
-    generator = torch.Generator(delta.device).manual_seed(0)
     encoder.network.eval()
-    with torch.no_grad():
-        clean = encoder(batch)
-        origin = clean.embedded if perturbation.level == "embedded" else encoder.words(batch)
-
-        def logits(values: Tensor) -> Tensor:
-            if perturbation.level == "embedded":
-                return encoder(batch, embedded=values).logits
-            return encoder(batch, words=values).logits
-
-        base = logits(origin)
-        moved = logits(origin + delta)
-        controls = []
-        for _ in range(CONTROLS):
-            sign = torch.empty_like(origin).uniform_(-1, 1, generator=generator).sign()
-            rounded = logits(origin * (1 + LAST_PLACE[precision] * sign))
-            controls.append(change_of(encoder, batch, base, rounded))
     distance = adversary.squared_difference if encoder.regression else adversary.symmetric_kl
-    flips = 0 if encoder.regression else int((base.argmax(1) != moved.argmax(1)).sum())
-    real = delta * batch.mask.unsqueeze(2)
+    with torch.no_grad():
+        base = perturbed_logits(encoder, batch, None)
+        moved = perturbed_logits(encoder, batch, perturbation)
+        rounded = [
+            perturbed_logits(encoder, batch, rounding(encoder, batch, perturbation.level, precision, seed))
+            for seed in range(CONTROLS)
+        ]
+    real = perturbation.delta * batch.mask.unsqueeze(2)
     return Magnitude(
         l2=float(adversary.norm(real, "l2").mean()),
         linf=float(real.abs().max()),
         loss_change=change_of(encoder, batch, base, moved),
-        rounding_change=max(controls),
+        rounding_change=max(change_of(encoder, batch, base, r) for r in rounded),
+        rounding_divergence=max(float(distance(base, r)) for r in rounded),
         divergence=float(distance(base, moved)),
         logit_change=float((base - moved).abs().max()),
-        flips=flips,
+        flips=0 if encoder.regression else int((base.argmax(1) != moved.argmax(1)).sum()),
     )
+
+
+def perturbed_logits(encoder: Encoder, batch: Batch, perturbation: Perturbation | None) -> Tensor:
+    """Return the logits of a pass with a perturbation, or of a clean one."""
+    if perturbation is None:
+        return encoder(batch).logits
+    if perturbation.level == "words":
+        return encoder(batch, words=encoder.words(batch) + perturbation.delta).logits
+    return encoder(batch, embedded=encoder(batch).embedded + perturbation.delta).logits
+
+
+def rounding(encoder: Encoder, batch: Batch, level: Level, precision: str, seed: int) -> Perturbation:
+    """Return a perturbation of one unit in the last place, with random signs."""
+    with torch.no_grad():
+        origin = encoder.words(batch) if level == "words" else encoder(batch).embedded
+    generator = torch.Generator(origin.device).manual_seed(seed)
+    sign = torch.empty_like(origin).uniform_(-1, 1, generator=generator).sign()
+    return Perturbation(level, origin * (1 + LAST_PLACE[precision] * sign) - origin)
 
 
 def change_of(encoder: Encoder, batch: Batch, base: Tensor, moved: Tensor) -> float:

@@ -1,6 +1,6 @@
 """The optimizer as methods see it: clip, step, clear; and the learning-rate schedule."""
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -51,6 +51,16 @@ class Update:
     def next_batch(self) -> None:
         """Move the schedule on to the next batch."""
         self._batch += 1
+        self.within_batch(0.0)
+
+    def state(self) -> dict[str, Any]:
+        """Return moments and position, to go on from."""
+        return {"adamw": self._adamw.state_dict(), "batch": self._batch}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take back what ``state`` returned."""
+        self._adamw.load_state_dict(state["adamw"])
+        self._batch = state["batch"]
         self.within_batch(0.0)
 
     def _scale(self, position: float) -> float:

@@ -8,7 +8,7 @@ from torch import Tensor
 from harness.core.batches import collate, shuffled
 from harness.core.encoder import Encoder
 from harness.core.loop import Split, train_batch
-from harness.core.magnitude import last_perturbation, measure
+from harness.core.magnitude import last_perturbation, measure, perturbed_logits, rounding
 from harness.core.streams import Streams
 from harness.core.update import Update
 from harness.core.watch import Perturbation
@@ -64,27 +64,22 @@ def measured(encoder: Encoder, batch: Batch, cell: Cell) -> dict[str, Any]:
             parameter.copy_(kept)
     if perturbation is None:
         return {}
+    control = rounding(encoder, batch, perturbation.level, cell.protocol.precision, seed=0)
     return {
         **measure(encoder, batch, perturbation, cell.protocol.precision).as_dict(),
-        "gradient": _consistency_gradient(encoder, batch, perturbation),
-        "gradient_dropout": _consistency_gradient(encoder, batch, None),
+        "gradient": consistency_gradient(encoder, batch, perturbation),
+        "gradient_rounding": consistency_gradient(encoder, batch, control),
     }
 
 
-def _consistency_gradient(encoder: Encoder, batch: Batch, perturbation: Perturbation | None) -> float:
+def consistency_gradient(encoder: Encoder, batch: Batch, perturbation: Perturbation | None) -> float:
     """Return the norm of the parameters' gradient of the consistency loss.
 
     With a perturbation: of that alone (no dropout). Without: of dropout alone (two clean passes).
     """
     with encoder.training_step("independent" if perturbation is None else "off"):
-        clean = encoder(batch)
-        other = encoder(batch) if perturbation is None else None
-        if perturbation is not None and perturbation.level == "words":
-            other = encoder(batch, words=encoder.words(batch) + perturbation.delta)
-        elif perturbation is not None:
-            other = encoder(batch, embedded=clean.embedded + perturbation.delta)
-        assert other is not None
-        encoder.backward(_distance(encoder, clean.logits, other.logits))
+        clean = encoder(batch).logits
+        encoder.backward(_distance(encoder, clean, perturbed_logits(encoder, batch, perturbation)))
     gradients = [p.grad for p in encoder.named_parameters().values() if p.grad is not None]
     size = float(torch.stack([g.norm() for g in gradients]).norm())
     encoder.network.zero_grad(set_to_none=True)

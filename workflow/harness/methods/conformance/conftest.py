@@ -1,13 +1,8 @@
-"""Options and fixtures of the conformance kit."""
+"""Fixtures of the conformance kit."""
 
 from collections.abc import Iterator
 
 import pytest
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--method``."""
-    parser.addoption("--method", action="append", metavar="NAME", help="check this method (default: all)")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

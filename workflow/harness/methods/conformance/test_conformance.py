@@ -1,13 +1,16 @@
 """What every method must keep. Each failure says which promise is broken."""
 
+import copy
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from harness.core.encoder import Encoder
 from harness.core.loop import train_batch
+from harness.core.streams import GeneratorDraws
 from harness.core.watch import Watch
 from harness.methods import adversary
 from harness.methods.conformance import toy
@@ -18,13 +21,28 @@ KINDS = pytest.mark.parametrize("outputs", [3, 1], ids=["classification", "regre
 
 
 def settings(name: str) -> list[dict[str, Any]]:
-    """Return the defaults, and every other value of each argument that has a list of values."""
+    """Return the defaults, and each argument changed alone: other named values, one step more, zero."""
     found: list[dict[str, Any]] = [{}]
     for argument, field in method_class(name).Arguments.model_fields.items():
-        if get_origin(field.annotation) is Literal or field.annotation is bool:
-            values = get_args(field.annotation) or (True, False)
-            found += [{argument: value} for value in values if value != field.default]
+        if get_origin(field.annotation) is Literal:
+            values = list(get_args(field.annotation))
+        elif isinstance(field.default, bool):
+            values = [not field.default]
+        elif isinstance(field.default, int):
+            values = [field.default + 1]
+        else:
+            values = [0.0]
+        others = [value for value in values if value != field.default]
+        found += [{argument: value} for value in others if _allowed(name, argument, value)]
     return found
+
+
+def _allowed(name: str, argument: str, value: Any) -> bool:
+    try:
+        method_class(name).Arguments(**{argument: value})
+    except ValidationError:
+        return False
+    return True
 
 
 def watched() -> tuple[Encoder, Watch]:
@@ -162,14 +180,21 @@ def test_extreme_logits_stay_finite(name: str) -> None:
 
 
 def test_state_saves_and_restores_to_the_bit(name: str) -> None:
-    """A method made anew from its state goes on as the first one would have."""
-    whole, broken = toy.encoder(), toy.encoder()
+    """Made anew from weights, moments, streams and its own state, a method goes on as it would have."""
+    whole = toy.encoder()
     toy.steps(whole, toy.build(name), count=4)
-    method, optimizer = toy.build(name), toy.update(broken)
-    for t in range(4):
-        if t == 2:
-            state = {key: value.clone() for key, value in method.state().items()}
-            method = toy.build(name)
-            method.load_state(state)
-        train_batch(broken, method, toy.batch(seed=t), optimizer)
-    assert toy.largest_difference(toy.parameters(whole), toy.parameters(broken)) == 0
+    first, method = toy.encoder(), toy.build(name)
+    optimizer = toy.update(first)
+    for t in range(2):
+        train_batch(first, method, toy.batch(seed=t), optimizer)
+    second, again = toy.encoder(seed=1), toy.build(name)
+    second.network.load_state_dict(first.network.state_dict())
+    second._dropout_stream.state = first._dropout_stream.state
+    assert isinstance(first.draws, GeneratorDraws) and isinstance(second.draws, GeneratorDraws)
+    second.draws.generator.set_state(first.draws.generator.get_state())
+    again.load_state({key: value.clone() for key, value in method.state().items()})
+    resumed = toy.update(second)
+    resumed.load_state(copy.deepcopy(optimizer.state()))
+    for t in range(2, 4):
+        train_batch(second, again, toy.batch(seed=t), resumed)
+    assert toy.largest_difference(toy.parameters(whole), toy.parameters(second)) == 0

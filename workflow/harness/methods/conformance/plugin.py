@@ -1,0 +1,9 @@
+"""The option ``--method``, a pytest plugin: pytest reads no conftest of ``--pyargs`` packages in time."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--method``."""
+    group = parser.getgroup("conformance", "conformance of adversarial fine-tuning methods")
+    group.addoption("--method", action="append", metavar="NAME", help="check this method (default: all)")
