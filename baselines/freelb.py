@@ -25,6 +25,9 @@ class FreeLBArguments(Arguments):
     steps: int = Field(3, ge=1, description="forward passes a batch (K); the ascent takes one fewer")
     step_size: float = Field(0.04, gt=0, description="length of an ascent step, in the norm")
     start: float = Field(0.08, ge=0, description="size of the random start; 0 starts at the clean batch")
+    start_law: Literal["ball", "uniform", "normal"] = Field(
+        "ball", description="ball: FreeLB's own; else as MAT's notebooks draw, padding included"
+    )
     radius: float = Field(0.0, ge=0, description="bound on the perturbation, in the norm; 0 is none")
     norm: adversary.Norm = Field("l2", description="l2 or linf, per example over the whole sequence")
     # MAT's notebooks shrink the whole example where the authors clip coordinates.
@@ -40,6 +43,7 @@ class FreeLB(Method):
     summary = "gradient averaged over the iterates of an ascent on the word embeddings"
     citation = "Zhu et al. 2020, FreeLB: Enhanced Adversarial Training for NLU (ICLR), arXiv 1909.11764"
     Arguments = FreeLBArguments
+    perturbs_padding = True  # with the notebooks' start only; attention masks it
     limits = (
         Limit({"steps": 1, "start": 0.0}, "vanilla", {}, 1e-12),
         Limit({"steps": 3, "start": 0.0, "radius": 1e-12}, "vanilla", {}, 1e-8),
@@ -54,8 +58,9 @@ class FreeLB(Method):
     @classmethod
     def bound(cls, arguments: FreeLBArguments) -> tuple[adversary.Norm, float] | None:
         """The radius, or the random start where that is larger: it is not projected."""
-        largest = max(arguments.radius, arguments.start)
-        return (arguments.norm, largest) if arguments.radius > 0 else None
+        if arguments.radius == 0 or arguments.start_law != "ball":
+            return None
+        return arguments.norm, max(arguments.radius, arguments.start)
 
     def gradient(self, model: Model, batch: Batch) -> Tensor:
         """Accumulate the task gradient over K perturbed passes, each divided by K."""
@@ -72,9 +77,11 @@ class FreeLB(Method):
         return mean_of(losses)
 
     def _start(self, model: Model, batch: Batch) -> Tensor:
-        words = model.words(batch).detach()
-        if self.arguments.start == 0:
+        words, chosen = model.words(batch).detach(), self.arguments
+        if chosen.start == 0:
             return words.new_zeros(words.shape)
+        if chosen.start_law != "ball":
+            return adversary.scaled_start(words, chosen.start_law, chosen.start, model.draws)
         return adversary.uniform_start(
             words, batch.mask, self.arguments.start, self.arguments.norm, model.draws
         )

@@ -136,11 +136,11 @@ def queue_draws(case: Case, t: int) -> None:
         draw = rand["delta_init_uniform"].double()
         draw = draw / given["adv_init_mag"] if given["norm_type"] == "linf" else draw
         case.draws.queue.append((draw + 1) / 2)
-    for name in ("delta_noise_init", "delta_init", "noise_normal"):
+    # A regression's noisy pass enters no loss (R3F): ours is not computed, and draws nothing.
+    noise = () if case.encoder.regression else ("noise_normal", "noise_u01")
+    for name in ("delta_noise_init", "delta_init", *noise):
         if name in rand:
             case.draws.queue.append(rand[name])
-    if "noise_u01" in rand and not case.encoder.regression:  # a regression computes no noisy pass
-        case.draws.queue.append(rand["noise_u01"])
     if "delta_noise/1" in rand:
         case.draws.queue += [rand[f"delta_noise/{k + 1}"] for k in range(given["sampling_times_delta"])]
         # At rate 0 (the first warm-up batch) the noise has size 0, and ours draws none.

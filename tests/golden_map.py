@@ -31,8 +31,9 @@ def _started(given: Facts) -> Facts:
 
 
 def _freelb_mat(given: Facts) -> Facts:
-    assert given["Adv_init_type"] == "zero", "only the notebook's own start is mapped"
-    return {**_notebook(given), "start": 0.0, "norm": "linf", "projection": "rescale"}
+    law = START[given["Adv_init_type"]]
+    start = {"start": 0.0} if law == "zero" else {"start": given["Adv_epsilon"], "start_law": law}
+    return {**_notebook(given), **start, "norm": "linf", "projection": "rescale"}
 
 
 def _smart_pt(given: Facts) -> Facts:
@@ -58,6 +59,8 @@ def _smart_mtdnn(given: Facts) -> Facts:
 
 
 def _smart_author(given: Facts) -> Facts:
+    assert given["teacher_class"] == "smart", "a regression forces its own divergence; nothing else is mapped"
+    assert given.get("mean_teacher_avg", "exponential") == "exponential"
     return {
         "released": True,
         "step_size": given["vat_eps"],
@@ -145,11 +148,13 @@ def protocol_of(facts: Facts, batches: int) -> Protocol:
     assert optimizer["name"] == "torch.optim.AdamW" and not optimizer["amsgrad"]
     groups = optimizer["groups"]
     scheduled = {"LR_SCHEDULER_NAME", "scheduler_type", "learning_rate", "total_steps"} & set(given)
+    named = {given.get("LR_SCHEDULER_NAME", "linear"), given.get("scheduler_type", "linear")}
+    assert named == {"linear"}, f"schedule not mapped: {named}"
     steps = given.get("NUM_WARMUP_STEPS", given.get("warmup_steps", 0))
     values = catalogue.protocol("honest").model_dump() | {
         "learning_rate": optimizer["lr"],
         "schedule": "linear" if scheduled else "constant",
-        "warmup": given.get("warm_up", steps / horizon(facts, batches)),
+        "warmup": given.get("warm_up", (steps + 1e-9) / horizon(facts, batches)),
         "weight_decay": groups[0]["weight_decay"],
         "decay_bias_and_norm": len(groups) == 1,
         "adam_betas": tuple(optimizer["betas"]),
