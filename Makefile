@@ -7,7 +7,7 @@ CONFIG := config/$(EXPERIMENT).yaml
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: magnitudes help setup reproduce tables smoke test test-slow lint format mlflow-ui mlflow-sync clean-superseded clean
+.PHONY: magnitudes help setup reproduce tables smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -33,10 +33,7 @@ smoke:  ## the whole workflow in three minutes; its scores mean nothing
 	@$(MAKE) --no-print-directory reproduce EXPERIMENT=smoke
 
 test: setup  ## run the tests
-	$(BIN)/python -m pytest -m "not slow"
-
-test-slow: setup  ## run the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest
 
 lint: setup  ## ruff, mypy, snakefmt, the Snakemake linter
 	$(BIN)/ruff check .
