@@ -140,8 +140,7 @@ def test_equal_seeds_give_equal_bits(name: str, outputs: int) -> None:
 def test_the_order_inside_a_batch_does_not_matter(name: str, outputs: int) -> None:
     """Examples and their draws permuted alike give the same step, unless the method couples examples."""
     if method_class(name).couples_examples:
-        assert outputs  # nothing is promised
-        return
+        pytest.skip("its examples are coupled by declaration: no order is promised")
     data = toy.batch(outputs)
     after = []
     for order in (torch.arange(4), torch.tensor([2, 0, 3, 1])):
