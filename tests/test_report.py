@@ -29,7 +29,7 @@ def planted(plan: Plan, run: Run, score: float | None, status: str = "ok", secon
     )
     cost = Cost(
         **passes, examples=1, tokens=1, computed_tokens=1,
-        train_seconds=seconds, evaluation_seconds=1.0, peak_memory_mb=1.0,
+        evaluation_passes=1, train_seconds=seconds, evaluation_seconds=1.0, peak_memory_mb=1.0,
     )  # fmt: skip
     folder.write_result(
         Result(
@@ -44,6 +44,7 @@ def planted(plan: Plan, run: Run, score: float | None, status: str = "ok", secon
             selection={"rule": "last", "step": 1},
             metrics={} if score is None else {"validation": {run.cell.task.rank: score}},
             curve=Curve(),
+            report_curve=Curve(),
             cost=cost,
             flags={"reason": None if status == "ok" else status, "perturbation": sizes},
             hashes={"weights": "0"},

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -120,16 +121,48 @@ def test_a_perturbation_that_is_not_finite_is_named_as_the_cause(
     assert result.flags["reason"].startswith("a perturbation is not finite at batch 1 of 2")
 
 
-def test_weights_of_the_best_evaluation_are_taken_when_asked(tmp_path: Path) -> None:
-    settings = {"epochs": 3, "batch_size": 8, "train_rows": 16, "selection_rows": 16, "max_length": 16}
-    plan = toyplan.plan(tmp_path, settings={**settings, "selection": "best-on-selection"})
+CURVED = {"epochs": 3, "batch_size": 8, "train_rows": 16, "selection_rows": 16, "max_length": 16}
+
+
+def curved(folder: Path, **settings: object) -> tuple[Result, list[dict[str, Any]]]:
+    """Return the result and the evaluations of a run of three epochs."""
+    folder.mkdir()
+    plan = toyplan.plan(folder, settings={**CURVED, **settings})
     result = execute(plan, plan.runs[0], threads=1)
     lines = RunFolder(plan.run_folder(plan.runs[0])).metrics_path.read_text().splitlines()
-    evaluations = [json.loads(line) for line in lines]
+    return result, [json.loads(line) for line in lines]
+
+
+def test_weights_of_the_best_evaluation_are_taken_when_asked(tmp_path: Path) -> None:
+    result, evaluations = curved(tmp_path / "a", selection="best-on-selection")
     best = max(evaluations, key=lambda e: e["metrics"]["accuracy"])
     assert result.selection == {"rule": "best-on-selection", "step": best["step"]}
     assert result.curve.best == best["metrics"]["accuracy"]
     assert result.curve.evaluations == 3
+
+
+def test_the_report_split_is_read_along_the_way_only_by_name(tmp_path: Path) -> None:
+    plain, evaluations = curved(tmp_path / "plain")
+    assert {e["split"] for e in evaluations} == {"selection"}
+    assert plain.report_curve.evaluations == 0
+    recorded, evaluations = curved(tmp_path / "recorded", record_report_curve=True)
+    last = [e for e in evaluations if e["split"] == "validation"][-1]
+    assert recorded.report_curve.evaluations == 3
+    assert (
+        recorded.report_curve.last
+        == last["metrics"]["accuracy"]
+        == recorded.metrics["validation"]["accuracy"]
+    )
+    # Recording changes nothing but the cost: three times 1,000 rows in batches of 64.
+    assert recorded.hashes["weights"] == plain.hashes["weights"]
+    assert recorded.cost.evaluation_passes == plain.cost.evaluation_passes + 3 * 16
+
+
+def test_choosing_by_the_report_split_reports_the_best_of_its_evaluations(tmp_path: Path) -> None:
+    result, evaluations = curved(tmp_path / "best", selection="best-on-report", selection_rows=0)
+    best = max(evaluations, key=lambda e: e["metrics"]["accuracy"])
+    assert result.selection == {"rule": "best-on-report", "step": best["step"]}
+    assert result.metrics["validation"]["accuracy"] == result.report_curve.best == best["metrics"]["accuracy"]
 
 
 def test_collapse_and_chance() -> None:

@@ -8,10 +8,14 @@ from harness.core.encoder import Encoder, Meter
 from harness.inputs.tokens import Tokens
 
 
-def logits_of(encoder: Encoder, tokens: Tokens, rows: np.ndarray, batch_size: int) -> np.ndarray:
-    """Return the logits of ``rows``, [n, C], in their order; training's counts are left alone."""
+def logits_of(encoder: Encoder, tokens: Tokens, rows: np.ndarray, batch_size: int) -> tuple[np.ndarray, int]:
+    """Return the logits of ``rows``, [n, C], in their order, and the forward passes they took.
+
+    Training's counts are left alone.
+    """
     result: np.ndarray | None = None
-    training_meter, encoder.meter = encoder.meter, Meter()
+    meter = Meter()
+    training_meter, encoder.meter = encoder.meter, meter
     encoder.network.eval()
     try:
         with torch.inference_mode():
@@ -23,4 +27,4 @@ def logits_of(encoder: Encoder, tokens: Tokens, rows: np.ndarray, batch_size: in
     finally:
         encoder.meter = training_meter
     assert result is not None
-    return result
+    return result, meter.forward

@@ -20,6 +20,7 @@ from harness.plan.protocol import Protocol
 from harness.plan.task import Task
 
 EVALUATION_BATCH = 64
+SELECTION = "selection"
 
 
 class DivergenceError(Exception):
@@ -28,8 +29,10 @@ class DivergenceError(Exception):
 
 @dataclass
 class Evaluation:
-    """Metrics of the selection split after ``step`` batches."""
+    """Metrics of a split after ``step`` batches."""
 
+    split: str
+    """SELECTION, or the name of the ranked report split."""
     step: int
     epoch: float
     metrics: dict[str, float]
@@ -40,6 +43,7 @@ class Training:
     """What training leaves behind, apart from the weights."""
 
     evaluations: list[Evaluation] = field(default_factory=list)
+    evaluation_passes: int = 0
     chosen_step: int = 0
     train_seconds: float = 0.0
     evaluation_seconds: float = 0.0
@@ -58,6 +62,26 @@ class Split:
         return np.asarray(self.tokens.labels[self.rows])
 
 
+@dataclass(frozen=True)
+class Data:
+    """The rows of a run."""
+
+    training: Split
+    selection: Split
+    report: dict[str, Split]
+
+    def watched(self, task: Task, protocol: Protocol) -> dict[str, Split]:
+        """Return the splits to evaluate along the way.
+
+        The report split is among them only by name: to record its curve, or to choose by it as the
+        released scripts do.
+        """
+        watched = {SELECTION: self.selection} if len(self.selection.rows) else {}
+        if protocol.record_report_curve or protocol.selection == "best-on-report":
+            watched[task.ranked] = self.report[task.ranked]
+        return watched
+
+
 def cut(tokens: Tokens, protocol: Protocol) -> tuple[Split, Split]:
     """Return (training rows, selection rows), both by content hash: the same for all methods and seeds."""
     order = np.asarray(tokens.order)
@@ -71,23 +95,23 @@ def train(
     task: Task,
     protocol: Protocol,
     streams: Streams,
-    data: tuple[Split, Split],
+    data: Data,
     record: Training,
     on_batch: Callable[[int, int, float], None],
     on_evaluation: Callable[[Evaluation], None],
 ) -> None:
     """Train ``encoder`` in place and leave it with the weights that the selection rule chooses.
 
-    ``data`` is (training rows, selection rows). ``record`` is filled, and ``on_batch(step, batches,
-    loss)`` and ``on_evaluation`` are told, as it goes.
+    ``record`` is filled, and ``on_batch(step, batches, loss)`` and ``on_evaluation`` are told, as it goes.
 
     Raises:
         DivergenceError: a loss is not finite; the weights are then worth nothing.
     """
-    training, selection = data
+    training, watched = data.training, data.watched(task, protocol)
     per_epoch = math.ceil(len(training.rows) / protocol.batch_size)
     batches = per_epoch * protocol.epochs
     points = {math.ceil(per_epoch * k / protocol.evaluations_per_epoch) for k in _counted(protocol)}
+    chooser = {"best-on-selection": SELECTION, "best-on-report": task.ranked}.get(protocol.selection)
     update = Update(encoder.network, protocol, batches, encoder.meter)
     best = _Best(task)
     step = 0
@@ -102,10 +126,14 @@ def train(
                 cause = "the loss" if encoder.perturbations_finite() else "a perturbation"
                 raise DivergenceError(f"{cause} is not finite at batch {step} of {batches} (loss {loss})")
             on_batch(step, batches, loss)
-            if position in points and len(selection.rows):
-                found = _evaluate(encoder, task, selection, step, step / per_epoch, record)
+            for name, split in watched.items() if position in points else ():
+                logits = evaluate(encoder, split, record)
+                if not np.isfinite(logits).all():
+                    raise DivergenceError(f"a logit of the {name} split is not finite after batch {step}")
+                found = Evaluation(name, step, step / per_epoch, scores(task, split.labels, logits))
+                record.evaluations.append(found)
                 on_evaluation(found)
-                if protocol.selection == "best-on-selection":
+                if name == chooser:
                     best.offer(found, encoder)
     record.chosen_step = best.restore(encoder) if best.weights else step
 
@@ -122,17 +150,13 @@ def _counted(protocol: Protocol) -> range:
     return range(1, protocol.evaluations_per_epoch + 1)
 
 
-def _evaluate(
-    encoder: Encoder, task: Task, selection: Split, step: int, epoch: float, record: Training
-) -> Evaluation:
+def evaluate(encoder: Encoder, split: Split, record: Training) -> np.ndarray:
+    """Return the logits of a split, [n, C]; time and passes are added to ``record``."""
     start = time.perf_counter()
-    logits = logits_of(encoder, selection.tokens, selection.rows, EVALUATION_BATCH)
+    logits, passes = logits_of(encoder, split.tokens, split.rows, EVALUATION_BATCH)
     record.evaluation_seconds += time.perf_counter() - start
-    if not np.isfinite(logits).all():
-        raise DivergenceError(f"a logit of the selection split is not finite after batch {step}")
-    found = Evaluation(step, epoch, scores(task, selection.labels, logits))
-    record.evaluations.append(found)
-    return found
+    record.evaluation_passes += passes
+    return logits
 
 
 class _Best:

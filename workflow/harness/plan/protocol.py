@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from harness.plan.strict import Strict
 
-Selection = Literal["last", "best-on-selection"]
+Selection = Literal["last", "best-on-selection", "best-on-report"]
 
 
 class Protocol(Strict):
@@ -26,8 +26,13 @@ class Protocol(Strict):
     adam_epsilon: float = Field(gt=0, description="epsilon of AdamW")
     clip_norm: float = Field(ge=0, description="largest global gradient norm; 0 is off")
     max_length: int = Field(ge=4, description="tokens a text; longer ones are cut, counted and reported")
-    evaluations_per_epoch: int = Field(ge=1, description="evaluations of the selection split in each epoch")
-    selection: Selection = Field(description="last, or best-on-selection")
+    evaluations_per_epoch: int = Field(ge=1, description="evaluations in each epoch, evenly spread")
+    selection: Selection = Field(
+        description="last, best-on-selection, or best-on-report (as released scripts do; marked in tables)"
+    )
+    record_report_curve: bool = Field(
+        description="whether the ranked report split is evaluated along the way, for the record only"
+    )
     selection_rows: int = Field(
         ge=0, description="rows carved from train by content hash; choices are made on them"
     )

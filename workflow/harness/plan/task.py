@@ -86,6 +86,11 @@ class Task(Strict):
         """Number of logits: one for each class, or one for a regression."""
         return len(self.labels) if self.kind == "classification" else 1
 
+    @property
+    def ranked(self) -> str:
+        """The report split whose score ranks: the first one."""
+        return self.report[0]
+
     def identity(self) -> dict[str, Any]:
         """Return what determines the numbers: the rows and how they are read, not where they came from."""
         return self.model_dump(

@@ -26,9 +26,10 @@ FLOOR_PAIRS = 20
 def warmed_up(plan: Plan, cell: Cell, seed: int, steps: int) -> tuple[Encoder, Batch]:
     """Return an encoder after ``steps`` vanilla steps, and a batch of rows that it was not trained on."""
     ready = prepare(plan, cell, seed)
-    _train(ready.encoder, cell, ready.training, ready.streams, steps)
-    rows = ready.selection.rows[: cell.protocol.batch_size]
-    return ready.encoder, collate(ready.selection.tokens, rows, ready.encoder.device)
+    _train(ready.encoder, cell, ready.data.training, ready.streams, steps)
+    unseen = ready.data.selection
+    rows = unseen.rows[: cell.protocol.batch_size]
+    return ready.encoder, collate(unseen.tokens, rows, ready.encoder.device)
 
 
 def _train(encoder: Encoder, cell: Cell, training: Split, streams: Streams, steps: int) -> None:

@@ -11,8 +11,7 @@ import yaml
 
 from harness.core.batches import collate
 from harness.core.encoder import Encoder
-from harness.core.evaluate import logits_of
-from harness.core.loop import EVALUATION_BATCH, DivergenceError, Evaluation, Split, Training, train
+from harness.core.loop import DivergenceError, Evaluation, Split, Training, evaluate, train
 from harness.core.magnitude import last_perturbation, measure
 from harness.core.update import Update
 from harness.methods.interface import Method
@@ -41,11 +40,11 @@ def execute(plan: Plan, run: Run, threads: int) -> Result:
     _describe(plan, run, folder, ready, threads)
 
     training, logits, cause = _train(ready, method, run, folder)
-    result = make_result(plan, run, training, ready.report, logits, cause, ready.encoder.meter)
+    result = make_result(plan, run, training, ready.data.report, logits, cause, ready.encoder.meter)
     hashes = {"weights": weights_hash(ready.encoder), "head": head, "tokens": cell.tokens_key}
-    size = _magnitude(ready.encoder, method, cell, ready.training) if cause is None else None
+    size = _magnitude(ready.encoder, method, cell, ready.data.training) if cause is None else None
     result = result.model_copy(update={"hashes": hashes, "flags": {**result.flags, "perturbation": size}})
-    write_predictions(folder, ready.report, logits)
+    write_predictions(folder, ready.data.report, logits)
     folder.write_result(result)
     return result
 
@@ -61,15 +60,14 @@ def _train(
     def on_evaluation(found: Evaluation) -> None:
         progress.on_evaluation(found)
         with folder.metrics_path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"split": "selection", **asdict(found)}) + "\n")
+            stream.write(json.dumps(asdict(found)) + "\n")
 
-    data = (ready.training, ready.selection)
     try:
         train(
-            encoder, method, cell.task, cell.protocol, ready.streams, data, record,
+            encoder, method, cell.task, cell.protocol, ready.streams, ready.data, record,
             progress.on_batch, on_evaluation,
         )  # fmt: skip
-        logits = {n: logits_of(encoder, s.tokens, s.rows, EVALUATION_BATCH) for n, s in ready.report.items()}
+        logits = {name: evaluate(encoder, split, record) for name, split in ready.data.report.items()}
         if not all(np.isfinite(values).all() for values in logits.values()):
             raise DivergenceError("a logit of the report split is not finite")
     except DivergenceError as error:

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from harness.core.encoder import Encoder, Meter
-from harness.core.loop import Split, Training
+from harness.core.loop import SELECTION, Split, Training
 from harness.core.metrics import collapse, scores
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
@@ -47,23 +47,22 @@ def make_result(
         status=status,
         selection={"rule": cell.protocol.selection, "step": training.chosen_step},
         metrics={name: scores(cell.task, report[name].labels, values) for name, values in logits.items()},
-        curve=_curve(training, cell.task.rank),
+        curve=_curve(training, SELECTION, cell.task.rank),
+        report_curve=_curve(training, cell.task.ranked, cell.task.rank),
         cost=_cost(training, meter),
         flags=flags,
         hashes={},
     )
 
 
-def _curve(training: Training, rank: str) -> Curve:
-    values = [e.metrics[rank] for e in training.evaluations if rank in e.metrics]
+def _curve(training: Training, split: str, rank: str) -> Curve:
+    evaluations = [e for e in training.evaluations if e.split == split]
+    values = [e.metrics[rank] for e in evaluations if rank in e.metrics]
     if not values:
-        return Curve(evaluations=len(training.evaluations))
+        return Curve(evaluations=len(evaluations))
     last = values[-5:]
     return Curve(
-        best=max(values),
-        last=values[-1],
-        mean_last_5=sum(last) / len(last),
-        evaluations=len(training.evaluations),
+        best=max(values), last=values[-1], mean_last_5=sum(last) / len(last), evaluations=len(evaluations)
     )
 
 
@@ -76,6 +75,7 @@ def _cost(training: Training, meter: Meter) -> Cost:
         examples=meter.examples,
         tokens=meter.tokens,
         computed_tokens=meter.computed_tokens,
+        evaluation_passes=training.evaluation_passes,
         train_seconds=round(training.train_seconds, 3),
         evaluation_seconds=round(training.evaluation_seconds, 3),
         peak_memory_mb=round(_peak_memory_mb(), 1),

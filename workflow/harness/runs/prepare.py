@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from harness.core.encoder import Encoder
-from harness.core.loop import Split, cut
+from harness.core.loop import Data, Split, cut
 from harness.core.streams import Streams
 from harness.inputs.models import centre_head, load_network, load_tokenizer
 from harness.inputs.sources import load_splits
@@ -25,9 +25,7 @@ class Prepared:
 
     encoder: Encoder
     streams: Streams
-    training: Split
-    selection: Split
-    report: dict[str, Split]
+    data: Data
 
 
 def ensure_tokens(plan: Plan, cell: Cell) -> Path:
@@ -77,7 +75,7 @@ def prepare(plan: Plan, cell: Cell, seed: int) -> Prepared:
         precision=cell.protocol.precision,
     )
     report = {name: _whole(tokens, name) for name in cell.task.report}
-    return Prepared(encoder, streams, training, selection, report)
+    return Prepared(encoder, streams, Data(training, selection, report))
 
 
 def _whole(tokens: Path, name: str) -> Split:

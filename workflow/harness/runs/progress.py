@@ -49,4 +49,4 @@ class Progress:
     def on_evaluation(self, found: Evaluation) -> None:
         """Take note of an evaluation of the selection split."""
         value = found.metrics.get(self.rank)
-        self.metric = "" if value is None else f", {self.rank} {value:.3f} on the selection rows"
+        self.metric = "" if value is None else f", {self.rank} {value:.3f} on the {found.split} rows"

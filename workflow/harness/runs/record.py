@@ -12,7 +12,7 @@ class _Record(BaseModel):
 
 
 class Curve(_Record):
-    """The ranking metric over the evaluations of the selection split; None without evaluations."""
+    """The ranking metric over the evaluations of a split along the way; None without evaluations."""
 
     best: float | None = None
     last: float | None = None
@@ -21,7 +21,7 @@ class Curve(_Record):
 
 
 class Cost(_Record):
-    """What training spent; evaluation counts in seconds alone."""
+    """What a run spent: counts of training, and what evaluating took."""
 
     forward_passes: int
     backward_passes: int = Field(description="backwards that reach the parameters")
@@ -30,6 +30,7 @@ class Cost(_Record):
     examples: int = Field(description="examples in all forward passes")
     tokens: int = Field(description="real tokens in all forward passes")
     computed_tokens: int = Field(description="tokens in all forward passes, padding included where computed")
+    evaluation_passes: int = Field(description="forward passes of all evaluations, the last one included")
     train_seconds: float
     evaluation_seconds: float
     peak_memory_mb: float
@@ -49,7 +50,10 @@ class Result(_Record):
     status: Status
     selection: dict[str, Any] = Field(description="rule, and the batch after which the weights were taken")
     metrics: dict[str, dict[str, float]] = Field(description="split to metric to value; empty when diverged")
-    curve: Curve
+    curve: Curve = Field(description="on the selection split")
+    report_curve: Curve = Field(
+        description="on the ranked report split; empty unless the protocol asks for it"
+    )
     cost: Cost
     flags: dict[str, Any] = Field(description="what a reader must know: reason of the status, chance p-value")
     hashes: dict[str, str] = Field(description="weights after training, head before it, token ids")
