@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,22 +11,38 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.inputs import packages
-from harness.inputs.models import load_tokenizer
+from harness.inputs.models import load_tokenizer, model_folder
 from harness.inputs.rows import Row, content_order, rows_hash
-from harness.inputs.sources import load_splits
+from harness.inputs.sources import Folders, load_splits
 from harness.inputs.tokens import STAMP, open_tokens, tokenize
 from harness.plan import catalogue
 from harness.plan.task import Rows, Task
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
+COMPLETE = [
+    "stsb", "cola", "rte", "sst2", "wnli", "mnli-subset", "qnli-subset", "qqp-subset", "anli_transfer-subset",
+]  # fmt: skip
+
+
+def given(root: Path | None) -> Folders:
+    """Return the folders of a user who gives a data root and has fetched nothing."""
+    return Folders(root, Path("nothing-is-fetched-here"))
+
 
 def toy_task(rows: list[Row], **changes: object) -> Task:
     """Return SST-2's form with the rows' own count and hash."""
     declared = Rows(count=len(rows), hash=rows_hash(rows))
-    return catalogue.task("sst2").model_copy(
+    task = catalogue.task("sst2").model_copy(
         update={"rows": {"train": declared, "validation": declared}, **changes}
     )
+    return task.named("sst2", (), {})
+
+
+def tiny_tokenizer() -> Any:
+    """Return the tokenizer of the model `tiny`."""
+    model = catalogue.model("tiny")
+    return load_tokenizer(model_folder("tiny", model, Path()), model)
 
 
 def write_toy(root: Path, rows: list[Row], ending: str, drop: str | None = None) -> None:
@@ -53,22 +70,22 @@ ROWS = [Row(("a fine film",), 1), Row(('"quoted" and bad',), 0), Row(("NA",), 1)
 @pytest.mark.parametrize("ending", ["jsonl.gz", "parquet", "csv", "tsv"])
 def test_every_form_of_file_gives_the_same_rows(tmp_path: Path, ending: str) -> None:
     write_toy(tmp_path, ROWS, ending)
-    assert load_splits("sst2", toy_task(ROWS), tmp_path)["train"] == ROWS
+    assert load_splits(toy_task(ROWS), given(tmp_path))["train"] == ROWS
 
 
 def test_quick_tasks_hold_their_declared_rows() -> None:
-    splits = load_splits("rotten_tomatoes", catalogue.task("rotten_tomatoes"), None)
+    splits = load_splits(catalogue.task("rotten_tomatoes"), given(None))
     train, report = ({row.texts for row in splits[s]} for s in ("train", "validation"))
     assert not train & report
     assert len(train) + len(report) == 4863
-    stsb = load_splits("stsb", catalogue.task("stsb"), None)
+    stsb = load_splits(catalogue.task("stsb"), given(None))
     assert stsb["train"][0] == Row(("A plane is taking off.", "An air plane is taking off."), 5.0)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the data root is not here")
-@pytest.mark.parametrize("name", ["stsb", "cola", "rte", "sst2"])
+@pytest.mark.parametrize("name", COMPLETE)
 def test_the_data_root_gives_the_declared_rows(name: str) -> None:
-    load_splits(name, catalogue.task(name), SHARED)  # counts and hashes are checked inside
+    load_splits(catalogue.task(name), given(SHARED))  # counts and hashes are checked inside
 
 
 @pytest.mark.parametrize(
@@ -82,26 +99,26 @@ def test_the_data_root_gives_the_declared_rows(name: str) -> None:
 def test_a_wrong_row_is_named(tmp_path: Path, rows: list[Row], part: str) -> None:
     write_toy(tmp_path, rows, "jsonl.gz")
     with pytest.raises(HarnessError, match=part):
-        load_splits("sst2", toy_task(rows), tmp_path)
+        load_splits(toy_task(rows), given(tmp_path))
 
 
 def test_missing_folder_file_column_and_changed_rows_are_plain_errors(tmp_path: Path) -> None:
     task = toy_task(ROWS)
     with pytest.raises(HarnessError, match="there is no such folder"):
-        load_splits("sst2", task, tmp_path / "nowhere")
+        load_splits(task, given(tmp_path / "nowhere"))
     with pytest.raises(HarnessError, match=r"found no .*train"):
-        load_splits("sst2", task, tmp_path)
+        load_splits(task, given(tmp_path))
     write_toy(tmp_path, ROWS, "jsonl.gz", drop="label")
     with pytest.raises(HarnessError, match="no column 'label'; the file has: sentence"):
-        load_splits("sst2", task, tmp_path)
+        load_splits(task, given(tmp_path))
     write_toy(tmp_path, ROWS[::-1], "jsonl.gz")
     with pytest.raises(HarnessError, match="not the declared ones"):
-        load_splits("sst2", task, tmp_path)
+        load_splits(task, given(tmp_path))
     write_toy(tmp_path, ROWS[:2], "jsonl.gz")
     with pytest.raises(HarnessError, match="2 rows, expected 4"):
-        load_splits("sst2", task, tmp_path)
-    with pytest.raises(HarnessError, match="--data-root"):
-        load_splits("sst2", task, None)
+        load_splits(task, given(tmp_path))
+    with pytest.raises(HarnessError, match=r"not fetched here; type python -m harness fetch --task sst2"):
+        load_splits(task, Folders(None, tmp_path / "fetched"))
 
 
 def test_an_absent_package_tells_the_command() -> None:
@@ -118,7 +135,7 @@ def test_content_order_does_not_depend_on_where_a_row_stands() -> None:
 
 
 def test_tokens_are_those_of_the_tokenizer_and_cut_ones_are_counted(tmp_path: Path) -> None:
-    tokenizer = load_tokenizer(catalogue.model("tiny"))
+    tokenizer = tiny_tokenizer()
     rows = [Row(("one two three", "four"), 1), Row(("a " * 30, "b " * 30), 0)]
     facts = tokenize({"train": rows}, tokenizer, 16, tmp_path / "tokens")
     assert facts["splits"]["train"]["cut"] == 1
@@ -133,7 +150,7 @@ def test_a_half_made_cache_is_made_again(tmp_path: Path) -> None:
     folder = tmp_path / "tokens"
     (folder / "train").mkdir(parents=True)
     np.save(folder / "train" / "ids.npy", np.zeros(3))
-    tokenize({"train": ROWS}, load_tokenizer(catalogue.model("tiny")), 16, folder)
+    tokenize({"train": ROWS}, tiny_tokenizer(), 16, folder)
     assert (folder / STAMP).is_file()
     assert len(open_tokens(folder, "train").labels) == len(ROWS)
     assert [p.name for p in tmp_path.iterdir()] == ["tokens"]

@@ -140,7 +140,9 @@ def test_source_hash_follows_imports_inside_the_method_rooms() -> None:
 def test_cost_is_passes_times_batches(tmp_path: Path) -> None:
     cell = make_plan(experiment(tmp_path)).cells[1]
     assert batches(cell) == 3  # 32 rows, batches of 32, 3 epochs
-    assert training_passes(cell).as_dict() == {
+    passes = training_passes(cell)
+    assert passes is not None
+    assert passes.as_dict() == {
         "forward": 9, "backward": 9, "input_backward": 0, "optimizer_steps": 3,
     }  # fmt: skip
 

@@ -1,4 +1,24 @@
+# What comes from the Hub is downloaded once, where there is a network; nothing else needs one.
+rule fetch:
+    output:
+        touch("results/cache/fetched/{kind}-{name}"),
+    log:
+        "results/cache/logs/fetch-{kind}-{name}.log",
+    wildcard_constraints:
+        kind="task|model",
+        name="[^/]+",
+    localrule: True
+    params:
+        file=WORKFLOW.file,
+    message:
+        "fetch {wildcards.kind} {wildcards.name}"
+    shell:
+        "python -m harness fetch {params.file} --{wildcards.kind} {wildcards.name} 2>&1 | tee {log}"
+
+
 rule tokens:
+    input:
+        ancient(WORKFLOW.fetched),
     output:
         "results/cache/tokens/{task}/{model}-{tokens}/tokens.json",
     log:

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import logging
+import os
 import pkgutil
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from harness.errors import HarnessError
 EPILOG = """\
 examples:
   python -m harness plan quick
+  python -m harness fetch paper
   python -m harness run --task stsb --model minilm --method mat --seed 1
   python -m harness tables quick
 
@@ -32,6 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not module.name.startswith("_"):
             importlib.import_module(f"harness.cli.{module.name}").register(commands)
     chosen = parser.parse_args(arguments)
+    if not getattr(chosen, "online", False):  # read by the Hub's libraries when they are imported
+        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return int(chosen.command(chosen) or 0)

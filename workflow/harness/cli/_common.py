@@ -38,6 +38,18 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_tasks_dir(parser: argparse.ArgumentParser) -> None:
+    """Add the folders with task files of one's own."""
+    parser.add_argument(
+        "--tasks-dir", action="append", default=[], metavar="DIR", help="folder with task files of your own"
+    )
+
+
+def task_folders(chosen: argparse.Namespace) -> tuple[Path, ...]:
+    """Return the folders given by --tasks-dir."""
+    return tuple(Path(folder).expanduser() for folder in chosen.tasks_dir)
+
+
 def experiment_file(name: str) -> Path:
     """Return the file that EXPERIMENT stands for.
 

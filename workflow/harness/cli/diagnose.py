@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.cli._common import Commands, add_command, add_out
+from harness.cli._common import Commands, add_command, add_out, add_tasks_dir
 
 if TYPE_CHECKING:
     from harness.core.encoder import Encoder
@@ -48,6 +48,7 @@ def register(commands: Commands) -> None:
         "--precision", choices=["fp32", "bf16"], default="fp32", help="of the measured passes"
     )
     parser.add_argument("--data-root", metavar="DIR", help="folder with data files, instead of data packages")
+    add_tasks_dir(parser)
     add_out(parser)
 
 
@@ -77,7 +78,7 @@ def _cell(chosen: argparse.Namespace, method: str) -> "Cell":
     """Return the cell of a variant, or of ``VARIANT:argument=value,...``."""
     from harness.errors import HarnessError
     from harness.plan.experiment import Experiment, VariantChange
-    from harness.plan.grid import resolve
+    from harness.plan.resolve import resolve
     from harness.plan.yamlfile import read_value
 
     variant, _, changes = method.partition(":")
@@ -100,6 +101,7 @@ def _cell(chosen: argparse.Namespace, method: str) -> "Cell":
         variants={variant: VariantChange(arguments=arguments)},
         seeds=[chosen.seed],
         data_root=chosen.data_root,
+        tasks_dirs=chosen.tasks_dir,
     )
     return resolve(experiment, "command line")[0]
 
@@ -110,6 +112,8 @@ def _warmed_up(chosen: argparse.Namespace, cell: "Cell") -> "tuple[Encoder, Batc
     from harness.plan.plan import Plan
     from harness.runs.diagnose import warmed_up
 
-    experiment = Experiment.model_construct(name="diagnose", data_root=chosen.data_root)
+    experiment = Experiment.model_construct(
+        name="diagnose", data_root=chosen.data_root, tasks={chosen.task: {}}, models={cell.model_name: {}}
+    )
     plan = Plan(chosen.out / "diagnose", experiment, [cell], [], chosen.out)
     return warmed_up(plan, cell, chosen.seed, chosen.steps)

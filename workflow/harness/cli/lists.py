@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from harness.cli._common import Commands, add_command
+from harness.cli._common import Commands, add_command, add_tasks_dir, task_folders
 
 
 def register(commands: Commands) -> None:
@@ -12,6 +12,8 @@ def register(commands: Commands) -> None:
     for name, run in {"methods": methods, "tasks": tasks, "models": models}.items():
         parser = add_command(commands, name, run, f"list {name}", f"{name} --json")
         parser.add_argument("--json", action="store_true", help="as JSON")
+        if name == "tasks":
+            add_tasks_dir(parser)
 
 
 def methods(chosen: argparse.Namespace) -> None:
@@ -50,14 +52,22 @@ def tasks(chosen: argparse.Namespace) -> None:
     """Print every task."""
     from harness.plan import catalogue
 
-    found = {name: catalogue.task(name) for name in catalogue.names("tasks")}
+    own = task_folders(chosen)
+    found = {name: catalogue.task(name, own) for name in sorted(catalogue.task_files(own))}
     if chosen.json:
         print(json.dumps({name: task.model_dump(mode="json") for name, task in found.items()}, indent=1))
         return
     for name, task in found.items():
-        rows = ", ".join(f"{split} {r.count}" for split, r in task.rows.items())
-        source = f"package {task.package.distribution}" if task.package else "needs --data-root"
-        print(f"{name:16} {task.title}: {task.kind}, ranked by {task.rank}; {rows}; {source}")
+        rows = ", ".join(f"{split} {task.count(split) or '?'}" for split in [task.train, *task.report])
+        unknown = "; rows not known yet: fetch" if task.unknown_parts() else ""
+        print(
+            f"{name:22} {task.title}: {task.kind}, ranked by {task.rank}; {rows}; {_sources(task)}{unknown}"
+        )
+
+
+def _sources(task: Any) -> str:
+    sources = {"package": task.package, "Hub": task.hub, "data root": task.data_root}
+    return " or ".join(name for name, source in sources.items() if source)
 
 
 def models(chosen: argparse.Namespace) -> None:
@@ -70,4 +80,6 @@ def models(chosen: argparse.Namespace) -> None:
         return
     for name, model in found.items():
         seen = f"; has seen {', '.join(model.seen)}" if model.seen else ""
-        print(f"{name:16} {model.title}{seen}")
+        source = "package" if model.package else f"Hub, {model.hub.repo}" if model.hub else ""
+        unknown = "" if model.known else "; weights not known yet: fetch"
+        print(f"{name:22} {model.title}; {source}{seen}{unknown}")

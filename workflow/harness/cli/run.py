@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli._common import Commands, add_command, add_out, experiment_file
+from harness.cli._common import Commands, add_command, add_out, add_tasks_dir, experiment_file
 
 if TYPE_CHECKING:
     from harness.plan.experiment import Experiment, VariantChange
@@ -38,6 +38,7 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the experiment's)")
     parser.add_argument("--key", metavar="KEY", help="refuse to run unless the run has this key")
+    add_tasks_dir(parser)
     add_out(parser)
 
 
@@ -102,10 +103,12 @@ def _summary(result: "Result") -> str:
 
 def _plan(chosen: argparse.Namespace) -> "Plan":
     """Return a plan that holds just the wanted run."""
+    from harness.plan.catalogue import model_name
     from harness.plan.experiment import Experiment, VariantChange, load_experiment
     from harness.plan.plan import plan_of
 
-    task, model, variant = chosen.task, chosen.model, chosen.method
+    task, model, variant = chosen.task, model_name(chosen.model), chosen.method
+    chosen.model = model
     if chosen.experiment:
         file = experiment_file(chosen.experiment)
         whole = load_experiment(file)
@@ -128,6 +131,7 @@ def _plan(chosen: argparse.Namespace) -> "Plan":
             "variants": {variant: change},
             "seeds": [chosen.seed],
             "data_root": chosen.data_root or whole.data_root,
+            "tasks_dirs": [*chosen.tasks_dir, *whole.tasks_dirs],
         }
     )
     return plan_of(narrowed, file, chosen.out)

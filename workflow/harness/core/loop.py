@@ -16,10 +16,9 @@ from harness.core.streams import Streams
 from harness.core.update import Update
 from harness.inputs.tokens import Tokens
 from harness.methods.interface import Batch, Method
-from harness.plan.protocol import Protocol
+from harness.plan.protocol import EVALUATION_BATCH, Protocol
 from harness.plan.task import Task
 
-EVALUATION_BATCH = 64
 SELECTION = "selection"
 
 
@@ -109,13 +108,13 @@ def train(
     """
     training, watched = data.training, data.watched(task, protocol)
     per_epoch = math.ceil(len(training.rows) / protocol.batch_size)
-    batches = per_epoch * protocol.epochs
+    batches = protocol.steps or per_epoch * protocol.epochs
     points = {math.ceil(per_epoch * k / protocol.evaluations_per_epoch) for k in _counted(protocol)}
     chooser = {"best-on-selection": SELECTION, "best-on-report": task.ranked}.get(protocol.selection)
     update = Update(encoder.network, protocol, batches, encoder.meter)
     best = _Best(task)
     step = 0
-    for _ in range(protocol.epochs):
+    for _ in range(math.ceil(batches / per_epoch)):
         epoch = shuffled(training.tokens, training.rows, protocol.batch_size, streams.order, encoder.device)
         for position, batch in enumerate(epoch, start=1):
             step += 1
@@ -126,7 +125,7 @@ def train(
                 cause = "the loss" if encoder.perturbations_finite() else "a perturbation"
                 raise DivergenceError(f"{cause} is not finite at batch {step} of {batches} (loss {loss})")
             on_batch(step, batches, loss)
-            for name, split in watched.items() if position in points else ():
+            for name, split in watched.items() if position in points or step == batches else ():
                 logits = evaluate(encoder, split, record)
                 if not np.isfinite(logits).all():
                     raise DivergenceError(f"a logit of the {name} split is not finite after batch {step}")
@@ -135,6 +134,8 @@ def train(
                 on_evaluation(found)
                 if name == chooser:
                     best.offer(found, encoder)
+            if step == batches:
+                break
     record.chosen_step = best.restore(encoder) if best.weights else step
 
 

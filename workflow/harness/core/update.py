@@ -25,7 +25,7 @@ class Update:
             fused=True,
         )
         self._batches = batches
-        self._warmup = int(protocol.warmup * batches)
+        self._warmup = int(protocol.warmup * batches if protocol.warmup < 1 else protocol.warmup)
         self._constant = protocol.schedule == "constant"
         self._batch = 0
         self.within_batch(0.0)

@@ -11,41 +11,51 @@ from harness.inputs.packages import package_file
 from harness.plan.keys import file_digest
 from harness.plan.model import Model
 
+WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
 
-def model_folder(model: Model) -> Path:
-    """Return the folder with the model's files, after a check of the tokenizer's hash.
+
+def model_folder(name: str, model: Model, fetched: Path) -> Path:
+    """Return the folder with the model's files; ``fetched`` holds what ``fetch`` brought.
 
     Raises:
-        HarnessError: the package is absent, or a file is not the declared one.
+        HarnessError: the package is absent, or the model is not fetched.
     """
-    package = model.package
-    folder = package_file(package.distribution, package.version, package.module, package.folder)
-    _verify(folder / "tokenizer.json", model.tokenizer_sha256)
+    if model.package is not None:
+        package = model.package
+        return package_file(package.distribution, package.version, package.module, package.folder)
+    folder = fetched / name
+    if not folder.is_dir():
+        command = f"python -m harness fetch --model {name.replace('--', '/')}"
+        raise HarnessError(f"model {name} is not fetched here; type: {command}")
     return folder
 
 
-def load_tokenizer(model: Model) -> Any:
-    """Return the model's fast tokenizer."""
+def load_tokenizer(folder: Path, model: Model) -> Any:
+    """Return the fast tokenizer in ``folder``; raises HarnessError if it is not the declared one."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(model_folder(model), local_files_only=True, use_fast=True)
+    verify(folder / TOKENIZER, model.tokenizer_sha256)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
 
 
-def load_network(model: Model, outputs: int, head: GlobalStream, device: torch.device) -> Any:
-    """Return the pre-trained encoder with a head of ``outputs`` logits drawn from the head stream."""
+def load_network(folder: Path, model: Model, outputs: int, head: GlobalStream, device: torch.device) -> Any:
+    """Return the encoder in ``folder`` with a head of ``outputs`` logits drawn from the head stream.
+
+    Raises:
+        HarnessError: the weights are not the declared ones.
+    """
     from transformers import AutoConfig, AutoModelForSequenceClassification
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # that the head is fresh is the point, not news
     logging.disable_progress_bar()
-    folder = model_folder(model)
     with head.active():
         if model.random is not None:
             values = {k: v for k, v in model.random.items() if k != "model_type"}
             config = AutoConfig.for_model(model.random["model_type"], num_labels=outputs, **values)
             network = AutoModelForSequenceClassification.from_config(config)
         else:
-            _verify(folder / "model.safetensors", model.weights_sha256)
+            verify(folder / WEIGHTS, model.weights_sha256)
             network = AutoModelForSequenceClassification.from_pretrained(
                 folder, num_labels=outputs, local_files_only=True, use_safetensors=True, dtype=torch.float32
             )
@@ -63,7 +73,14 @@ def centre_head(network: Any, mean: float) -> None:
         bias.fill_(mean)
 
 
-def _verify(path: Path, expected: str) -> None:
+def verify(path: Path, expected: str | None) -> None:
+    """Compare a file with its declared or locked hash.
+
+    Raises:
+        HarnessError: the file is absent, another one, or nothing is known of it.
+    """
+    if expected is None:
+        raise HarnessError(f"{path}: its hash is neither declared nor locked: python -m harness fetch")
     if not path.is_file():
         raise HarnessError(f"{path}: there is no such file")
     if (found := file_digest(path)) != expected:

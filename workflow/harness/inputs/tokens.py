@@ -97,3 +97,9 @@ def open_tokens(folder: Path, split: str) -> Tokens:
     facts = json.loads((folder / STAMP).read_text(encoding="utf-8"))
     arrays = {name: np.load(folder / split / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
     return Tokens(**arrays, padding_id=facts["padding_id"])
+
+
+def cut_texts(folder: Path) -> dict[str, int]:
+    """Return how many texts of each split were cut to the maximum length."""
+    splits = json.loads((folder / STAMP).read_text(encoding="utf-8"))["splits"]
+    return {split: facts["cut"] for split, facts in splits.items()}

@@ -40,7 +40,11 @@ class Experiment(Strict):
     seeds: list[int] = Field(min_length=1, description="a list of different whole numbers")
     threads: int = Field(default=1, ge=1, description="CPU threads of a run")
     data_root: str | None = Field(
-        default=None, description="folder with data files, instead of data packages"
+        default=None, description="folder with data files, instead of packages and fetched data"
+    )
+    tasks_dirs: list[str] = Field(default=[], description="folders with task files of one's own")
+    gpu_tflops: float = Field(
+        default=30.0, gt=0, description="TFLOP/s that a GPU is taken to sustain, for estimates of hours"
     )
 
     @field_validator("tasks", "models", "variants", mode="before")
@@ -55,6 +59,12 @@ class Experiment(Strict):
             return {name: {} if change is None else change for name, change in value.items()}
         return value
 
+    @field_validator("models")
+    @classmethod
+    def _names_for_paths(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Write ``owner/name`` of the Hub as ``owner--name``: names stand in paths."""
+        return {name.replace("/", "--"): change for name, change in value.items()}
+
     @field_validator("seeds")
     @classmethod
     def _seeds_differ(cls, value: list[int]) -> list[int]:
@@ -63,6 +73,14 @@ class Experiment(Strict):
         if any(seed < 0 for seed in value):
             raise ValueError("seeds to be 0 or larger")
         return value
+
+    def task_folders(self) -> tuple[Path, ...]:
+        """Return the folders with task files of one's own."""
+        return tuple(Path(folder).expanduser() for folder in self.tasks_dirs)
+
+    def data_folder(self) -> Path | None:
+        """Return the data root, None without one."""
+        return Path(self.data_root).expanduser() if self.data_root else None
 
 
 def load_experiment(path: Path) -> Experiment:

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from harness.plan.strict import Strict
 
+SHA256 = "^[0-9a-f]{64}$"
+
 
 class PackagedModel(Strict):
     """Weights and tokenizer inside an installed Python package."""
@@ -16,16 +18,30 @@ class PackagedModel(Strict):
     folder: str = Field(description="folder with config.json, model.safetensors and the tokenizer")
 
 
+class HubModel(Strict):
+    """Weights and tokenizer on the Hugging Face Hub, brought in by ``fetch``."""
+
+    repo: str = Field(description="<owner>/<name>")
+    revision: str = Field(default="main", description="commit, tag or branch; `fetch` locks the commit")
+
+
 class Model(Strict):
-    """One file of ``config/models``."""
+    """One file of ``config/models``, or ``<owner>/<name>[@revision]`` of the Hub."""
 
     title: str = Field(description="name in tables")
-    package: PackagedModel = Field(description="where weights and tokenizer lie")
-    weights_sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of model.safetensors")
-    tokenizer_sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of tokenizer.json")
+    package: PackagedModel | None = None
+    hub: HubModel | None = None
+    weights_sha256: str | None = Field(
+        default=None, pattern=SHA256, description="SHA-256 of model.safetensors"
+    )
+    tokenizer_sha256: str | None = Field(
+        default=None, pattern=SHA256, description="SHA-256 of tokenizer.json"
+    )
     random: dict[str, Any] | None = Field(
         default=None, description="configuration values of a random encoder: only the tokenizer is then taken"
     )
+    layers: int | None = Field(default=None, ge=1, description="transformer layers, for estimates")
+    width: int | None = Field(default=None, ge=1, description="hidden width, for estimates")
     seen: dict[str, str] = Field(default={}, description="task to why the model has seen its data")
     licence: str = Field(description="terms of the weights")
     citation: str = Field(description="where the model was published")
@@ -34,10 +50,28 @@ class Model(Strict):
     def _named(self) -> Self:
         if self.random is not None and "model_type" not in self.random:
             raise ValueError("random to name its model_type (bert, roberta, ...)")
+        if (self.package is None) == (self.hub is None):
+            raise ValueError("one source: package or hub")
         return self
+
+    @property
+    def known(self) -> bool:
+        """Whether the hashes of weights and tokenizer are declared or locked."""
+        weights = self.random is not None or self.weights_sha256 is not None
+        return weights and self.tokenizer_sha256 is not None
+
+    @property
+    def encoder_parameters(self) -> int | None:
+        """Weights of the layers' matrices: 12 width^2 a layer; None where the size is not stated."""
+        return 12 * self.layers * self.width**2 if self.layers and self.width else None
+
+    def tokenizer_identity(self) -> Any:
+        """Return what determines the token ids."""
+        return self.tokenizer_sha256 or {"not fetched": self.hub.model_dump() if self.hub else None}
 
     def identity(self) -> dict[str, Any]:
         """Return what determines the numbers: weights (or the random configuration) and tokenizer."""
         if self.random is not None:
-            return {"random": self.random, "tokenizer": self.tokenizer_sha256}
-        return {"weights": self.weights_sha256, "tokenizer": self.tokenizer_sha256}
+            return {"random": self.random, "tokenizer": self.tokenizer_identity()}
+        weights = self.weights_sha256 or {"not fetched": self.hub.model_dump() if self.hub else None}
+        return {"weights": weights, "tokenizer": self.tokenizer_identity()}

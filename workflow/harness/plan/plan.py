@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.paths import RESULTS, shown
-from harness.plan.cost import forward_equivalents, training_passes
+from harness.plan.cost import cost_of
 from harness.plan.experiment import Experiment, load_experiment
-from harness.plan.grid import Cell, Run, resolve, runs
+from harness.plan.grid import Cell, Run, runs
+from harness.plan.resolve import resolve
 from harness.runs.atomic import write_text
 
 SCHEMA_VERSION = 1
@@ -35,7 +36,43 @@ class Plan:
 
     def tokens_folder(self, cell: Cell) -> Path:
         """Return where the token ids of ``cell`` lie; experiments share them."""
-        return self.results / "cache" / "tokens" / cell.task_name / f"{cell.model_name}-{cell.tokens_key}"
+        return self.cache / "tokens" / cell.task_name / f"{cell.model_name}-{cell.tokens_key}"
+
+    @property
+    def cache(self) -> Path:
+        """``results/cache``: fetched data and models, token ids; experiments share it."""
+        return self.results / "cache"
+
+    @property
+    def fetched_data(self) -> Path:
+        """Where ``fetch`` keeps rows, in the layout of a data root."""
+        return self.cache / "data"
+
+    @property
+    def fetched_models(self) -> Path:
+        """Where ``fetch`` keeps models, one folder each."""
+        return self.cache / "models"
+
+    def unfetched(self) -> list[str]:
+        """Return ``task qnli`` and ``model roberta-large`` for all whose rows or weights nobody has seen."""
+        tasks = {f"task {c.task_name}": None for c in self.cells if c.task.unknown_parts()}
+        models = {f"model {c.model_name}": None for c in self.cells if not c.model.known}
+        return [*tasks, *models]
+
+    def fetch_command(self) -> str:
+        """Return the command that brings everything that the plan needs."""
+        if self.file.suffix:
+            return f"python -m harness fetch {shown(self.file)}"
+        tasks, models = self.experiment.tasks, self.experiment.models
+        names = [f"--task {t}" for t in tasks] + [f"--model {m.replace('--', '/')}" for m in models]
+        return f"python -m harness fetch {' '.join(names)}"
+
+    def must_be_fetched(self) -> str | None:
+        """Return the one line that says what is not fetched and what to type, None if nothing is."""
+        missing = self.unfetched()
+        if not missing:
+            return None
+        return f"not fetched: {', '.join(missing)}; type first: {self.fetch_command()}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of plan.json."""
@@ -48,7 +85,7 @@ class Plan:
                 for c in self.cells
             },
             "models": {c.model_name: {"title": c.model.title, "seen": c.model.seen} for c in self.cells},
-            "cells": {c.name: _cell_json(c, self.tokens_folder(c)) for c in self.cells},
+            "cells": {c.name: self._cell_json(c) for c in self.cells},
             "runs": [
                 {
                     "name": run.name,
@@ -61,20 +98,25 @@ class Plan:
             ],
         }
 
-
-def _cell_json(cell: Cell, tokens: Path) -> dict[str, Any]:
-    passes = training_passes(cell)
-    return {
-        "task": cell.task_name,
-        "model": cell.model_name,
-        "variant": cell.variant,
-        "method": cell.method.name,
-        "arguments": cell.method.arguments.model_dump(),
-        "protocol": cell.protocol.model_dump(),
-        "identity": cell.identity,
-        "tokens": str(tokens),
-        "cost": {**passes.as_dict(), "forward_equivalents": forward_equivalents(passes)},
-    }
+    def _cell_json(self, cell: Cell) -> dict[str, Any]:
+        cost = cost_of(cell, self.experiment.gpu_tflops)
+        return {
+            "task": cell.task_name,
+            "model": cell.model_name,
+            "variant": cell.variant,
+            "method": cell.method.name,
+            "arguments": cell.method.arguments.model_dump(),
+            "protocol": cell.protocol.model_dump(),
+            "identity": cell.identity,
+            "fetched": cell.fetched,
+            "tokens": str(self.tokens_folder(cell)),
+            "cost": {
+                **(cost.training.as_dict() if cost.training else {}),
+                "evaluation_passes": cost.evaluation,
+                "forward_equivalents": cost.worth,
+                "gpu_hours": cost.gpu_hours,
+            },
+        }
 
 
 def make_plan(file: Path, results: Path = RESULTS) -> Plan:

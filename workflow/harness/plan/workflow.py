@@ -25,6 +25,14 @@ class Workflow:
         self.cells: dict[str, Any] = facts["cells"]
         self.runs = {run["folder"]: run for run in facts["runs"]}
         self.results = [f"{folder}/result.json" for folder in self.runs]
+        root, stamps = plan.experiment.data_root is not None, f"{plan.cache}/fetched"
+        self._stamps = {
+            (c.task_name, c.model_name): [
+                *([f"{stamps}/task-{c.task_name}"] if c.task.from_hub(root) else []),
+                *([f"{stamps}/model-{c.model_name}"] if c.model.hub else []),
+            ]
+            for c in plan.cells
+        }
         self.tables = [f"{self.folder}/tables/main.{form}" for form in TABLE_FORMS]
 
     def run(self, wildcards: Any) -> dict[str, Any]:
@@ -32,6 +40,11 @@ class Workflow:
         w = wildcards
         run: dict[str, Any] = self.runs[f"{self.folder}/runs/{w.task}/{w.model}/{w.variant}/{w.run}"]
         return run
+
+    def fetched(self, wildcards: Any) -> list[str]:
+        """Return the stamps of what must be downloaded before the token ids can be made."""
+        w = wildcards
+        return self._stamps[(w.task, w.model)]
 
     def tokens(self, wildcards: Any) -> str:
         """Return the stamp of the token ids that the run reads."""
@@ -50,6 +63,8 @@ def open_workflow(config_files: list[Any]) -> Workflow:
 
     try:
         plan = _plan(config_files)
+        if advice := plan.must_be_fetched():
+            raise HarnessError(advice)
     except HarnessError as error:
         raise WorkflowError(str(error)) from None
     for run in plan.runs:

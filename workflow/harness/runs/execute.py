@@ -40,7 +40,7 @@ def execute(plan: Plan, run: Run, threads: int) -> Result:
     _describe(plan, run, folder, ready, threads)
 
     training, logits, cause = _train(ready, method, run, folder)
-    result = make_result(plan, run, training, ready.data.report, logits, cause, ready.encoder.meter)
+    result = make_result(plan, run, training, ready, logits, cause)
     hashes = {"weights": weights_hash(ready.encoder), "head": head, "tokens": cell.tokens_key}
     size = _magnitude(ready.encoder, method, cell, ready.data.training) if cause is None else None
     result = result.model_copy(update={"hashes": hashes, "flags": {**result.flags, "perturbation": size}})

@@ -15,6 +15,7 @@ from harness.core.metrics import collapse, scores
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
 from harness.runs.folder import RunFolder
+from harness.runs.prepare import Prepared
 from harness.runs.record import Cost, Curve, Result, Status
 
 
@@ -22,17 +23,16 @@ def make_result(
     plan: Plan,
     run: Run,
     training: Training,
-    report: dict[str, Split],
+    ready: Prepared,
     logits: dict[str, np.ndarray],
     cause: str | None,
-    meter: Meter,
 ) -> Result:
     """Return the record of a run; ``cause`` says why it diverged, None if it did not."""
-    cell = run.cell
+    cell, report = run.cell, ready.data.report
     status: Status = "diverged"
     flags: dict[str, Any] = {"reason": cause}
     if cause is None:
-        ranked = cell.task.report[0]
+        ranked = cell.task.ranked
         why, p = collapse(cell.task, report[ranked].labels, logits[ranked])
         status = "ok" if why is None else "collapsed"
         flags = {"reason": why, "chance_p": p}
@@ -49,8 +49,8 @@ def make_result(
         metrics={name: scores(cell.task, report[name].labels, values) for name, values in logits.items()},
         curve=_curve(training, SELECTION, cell.task.rank),
         report_curve=_curve(training, cell.task.ranked, cell.task.rank),
-        cost=_cost(training, meter),
-        flags=flags,
+        cost=_cost(training, ready.encoder.meter),
+        flags={**flags, "subset": cell.task.subset(), "seen": cell.seen, "cut_texts": ready.cut},
         hashes={},
     )
 

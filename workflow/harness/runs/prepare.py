@@ -10,9 +10,10 @@ import torch
 from harness.core.encoder import Encoder
 from harness.core.loop import Data, Split, cut
 from harness.core.streams import Streams
-from harness.inputs.models import centre_head, load_network, load_tokenizer
-from harness.inputs.sources import load_splits
-from harness.inputs.tokens import STAMP, open_tokens, tokenize
+from harness.errors import HarnessError
+from harness.inputs.models import centre_head, load_network, load_tokenizer, model_folder
+from harness.inputs.sources import Folders, load_splits
+from harness.inputs.tokens import STAMP, cut_texts, open_tokens, tokenize
 from harness.plan.grid import Cell
 from harness.plan.plan import Plan
 
@@ -26,6 +27,8 @@ class Prepared:
     encoder: Encoder
     streams: Streams
     data: Data
+    cut: dict[str, int]
+    """Split to the number of its texts that were cut to the maximum length."""
 
 
 def ensure_tokens(plan: Plan, cell: Cell) -> Path:
@@ -34,11 +37,13 @@ def ensure_tokens(plan: Plan, cell: Cell) -> Path:
     Raises:
         HarnessError: the data is missing or not the declared one.
     """
+    if not cell.fetched:
+        raise HarnessError(plan.must_be_fetched())
     folder = plan.tokens_folder(cell)
     if not (folder / STAMP).is_file():
-        root = Path(plan.experiment.data_root).expanduser() if plan.experiment.data_root else None
-        splits = load_splits(cell.task_name, cell.task, root)
-        facts = tokenize(splits, load_tokenizer(cell.model), cell.protocol.max_length, folder)
+        splits = load_splits(cell.task, Folders(plan.experiment.data_folder(), plan.fetched_data))
+        tokenizer = load_tokenizer(encoder_folder(plan, cell), cell.model)
+        facts = tokenize(splits, tokenizer, cell.protocol.max_length, folder)
         for split, seen in facts["splits"].items():
             log.info(
                 "%s under %s, %s: %d rows, %d tokens, longest %d, %d cut to %d",
@@ -46,6 +51,11 @@ def ensure_tokens(plan: Plan, cell: Cell) -> Path:
                 seen["cut"], cell.protocol.max_length,
             )  # fmt: skip
     return folder
+
+
+def encoder_folder(plan: Plan, cell: Cell) -> Path:
+    """Return the folder with weights and tokenizer of the cell's model."""
+    return model_folder(cell.model_name, cell.model, plan.fetched_models)
 
 
 def choose_device() -> torch.device:
@@ -63,7 +73,9 @@ def prepare(plan: Plan, cell: Cell, seed: int) -> Prepared:
     tokens = ensure_tokens(plan, cell)
     streams = Streams(seed, cell.task_name, cell.model_name, device)
     training, selection = cut(open_tokens(tokens, cell.task.train), cell.protocol)
-    network = load_network(cell.model, cell.task.outputs, streams.head, device)
+    if cell.task.kind == "classification" and len(np.unique(training.labels)) < 2:
+        raise HarnessError(f"{cell.name}: the {len(training.rows)} training rows all have the same label")
+    network = load_network(encoder_folder(plan, cell), cell.model, cell.task.outputs, streams.head, device)
     regression = cell.task.kind == "regression"
     if regression and cell.protocol.head_bias == "train-mean":
         centre_head(network, float(training.labels.mean()))
@@ -75,7 +87,7 @@ def prepare(plan: Plan, cell: Cell, seed: int) -> Prepared:
         precision=cell.protocol.precision,
     )
     report = {name: _whole(tokens, name) for name in cell.task.report}
-    return Prepared(encoder, streams, Data(training, selection, report))
+    return Prepared(encoder, streams, Data(training, selection, report), cut_texts(tokens))
 
 
 def _whole(tokens: Path, name: str) -> Split:

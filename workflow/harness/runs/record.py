@@ -55,7 +55,7 @@ class Result(_Record):
         description="on the ranked report split; empty unless the protocol asks for it"
     )
     cost: Cost
-    flags: dict[str, Any] = Field(description="what a reader must know: reason of the status, chance p-value")
+    flags: dict[str, Any] = Field(description="what a reader must know: reason of the status, subset, ...")
     hashes: dict[str, str] = Field(description="weights after training, head before it, token ids")
 
 
