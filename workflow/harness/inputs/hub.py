@@ -1,6 +1,8 @@
 """The Hugging Face Hub, or a folder in its layout: the only code that reaches for the network."""
 
+import logging
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,7 @@ class HubSource:
             return None
         from huggingface_hub import HfApi
 
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # one line a request otherwise
         try:
             sha = HfApi().repo_info(repo, revision=revision, repo_type=kind).sha
         except Exception as error:  # every failure of the network or the Hub ends in the same advice
@@ -54,16 +57,15 @@ class HubSource:
         disable_progress_bar()
         path = hub.path if self.folder is None else str(self.folder / hub.path)
         theirs = hub.splits.get(split, split)
-        try:
-            data = load_dataset(path, hub.name, split=theirs, revision=commit)
-        except Exception as error:
-            raise HarnessError(
-                f"{_unreachable(path, commit or 'folder', error)} (split {theirs!r})"
-            ) from error
-        names = getattr(data.features.get(task.label), "names", None)
+        with tempfile.TemporaryDirectory() as cache:  # the library's own cache outlives changed files
+            try:
+                data = load_dataset(path, hub.name, split=theirs, revision=commit, cache_dir=cache)
+            except Exception as error:
+                raise HarnessError(f"{_unreachable(path, commit or 'folder', error)} ({theirs})") from error
+            names = getattr(data.features.get(task.label), "names", None)
+            table: pd.DataFrame = data.to_pandas()
         if names is not None and task.kind == "classification" and list(names) != task.labels:
             raise HarnessError(f"{path}: labels {', '.join(names)}; expected {', '.join(task.labels)}")
-        table: pd.DataFrame = data.to_pandas()
         return table
 
     def model_files(self, hub: HubModel, commit: str | None, into: Path) -> None:
@@ -86,6 +88,7 @@ class HubSource:
                 snapshot_download(hub.repo, revision=commit, allow_patterns=list(MODEL_FILES), local_dir=into)
             except Exception as error:
                 raise HarnessError(_unreachable(hub.repo, commit or hub.revision, error)) from error
+            shutil.rmtree(into / ".cache", ignore_errors=True)  # the library's notes on the download
         for name in ("config.json", "model.safetensors"):
             if not (into / name).is_file():
                 raise HarnessError(

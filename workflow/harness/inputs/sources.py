@@ -47,7 +47,8 @@ def part_rows(task: Task, split: str, folders: Folders) -> list[Row]:
         return _package_rows(task, task.package, split)
     if source == "data root":
         if folders.given is None:
-            raise HarnessError(f"task {task.name}: give the folder with its files by --data-root DIR")
+            where = f"task {task.name}, split {split!r}"
+            raise HarnessError(f"{where}: only a data root has it; give the folder by --data-root DIR")
         if not folders.given.is_dir():
             raise HarnessError(f"data root {folders.given}: there is no such folder")
         return _folder_rows(task, split, folders.given)
