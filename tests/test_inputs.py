@@ -11,6 +11,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.inputs import packages
+from harness.inputs.checks import to_rows
 from harness.inputs.models import load_tokenizer, model_folder
 from harness.inputs.rows import Row, content_order, rows_hash
 from harness.inputs.sources import Folders, load_splits
@@ -154,3 +155,40 @@ def test_a_half_made_cache_is_made_again(tmp_path: Path) -> None:
     assert (folder / STAMP).is_file()
     assert len(open_tokens(folder, "train").labels) == len(ROWS)
     assert [p.name for p in tmp_path.iterdir()] == ["tokens"]
+
+
+def test_damaged_and_doubled_rows_are_named(tmp_path: Path) -> None:
+    task, folder = toy_task(ROWS), tmp_path / "glue" / "sst2"
+    folder.mkdir(parents=True)
+    files = {
+        "train.tsv": ("sentence\tlabel\nfine\t1\nbad\n", r"train.tsv: line 3: 1 fields, expected 2"),
+        "train.csv": ("idx,sentence,label\n7,fine,1\n7,bad,0\n", r"row 2: id 7 stands in row 1 already"),
+    }
+    for name, (text, message) in files.items():
+        (folder / name).write_text(text)
+        with pytest.raises(HarnessError, match=message):
+            load_splits(task, given(tmp_path))
+        (folder / name).unlink()
+    with gzip.open(folder / "train.jsonl.gz", "wt") as stream:
+        stream.write(json.dumps({"sentence": "fine", "label": 1}) + "\n{broken\n")
+    with pytest.raises(HarnessError, match=r"row 2: not readable as JSON"):
+        load_splits(task, given(tmp_path))
+
+
+def test_quote_marks_of_glue_tsv_are_text(tmp_path: Path) -> None:
+    folder = tmp_path / "glue" / "sst2"
+    folder.mkdir(parents=True)
+    rows = [Row(('"an open quote',), 1), Row(('it\'s "quoted"',), 0)]
+    for split in ("train", "validation"):
+        lines = "".join(f"{row.texts[0]}\t{row.label}\n" for row in rows)
+        (folder / f"{split}.tsv").write_text("sentence\tlabel\n" + lines)
+    assert load_splits(toy_task(rows), given(tmp_path))["train"] == rows
+
+
+def test_one_text_of_a_pair_may_be_empty_where_the_task_says_so() -> None:
+    table = pd.DataFrame({"question1": ["why"], "question2": [""], "label": [0]})
+    assert to_rows(catalogue.task("qqp"), table, "f") == [Row(("why", ""), 0)]
+    with pytest.raises(HarnessError, match="row 1: expected a text"):
+        to_rows(catalogue.task("qqp"), table.assign(question1=" "), "f")
+    with pytest.raises(HarnessError, match="row 1: expected a text"):
+        to_rows(catalogue.task("qqp").model_copy(update={"empty_texts": False}), table, "f")
