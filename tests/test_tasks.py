@@ -70,7 +70,7 @@ def test_a_task_of_ones_own_is_one_more_file(tmp_path: Path) -> None:
     folder = write(tmp_path / "mine", "rotten", parent="rotten_tomatoes", metrics=["f1"], rank="f1")
     plan = toyplan.plan(tmp_path, tasks=["rotten"], tasks_dirs=[str(folder)])
     assert execute(plan, plan.runs[0], threads=1).metrics["validation"].keys() == {"f1"}
-    with pytest.raises(MistakesError, match="unknown task 'rotten'; .*valid: .*rotten_tomatoes"):
+    with pytest.raises(MistakesError, match=r"unknown task 'rotten'; .*valid: .*rotten_tomatoes"):
         toyplan.plan(tmp_path, tasks=["rotten"])
     with pytest.raises(HarnessError, match="there is no such folder"):
         toyplan.plan(tmp_path, tasks=["rotten"], tasks_dirs=[str(tmp_path / "nowhere")])
