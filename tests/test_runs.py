@@ -18,8 +18,10 @@ import toyplan
 
 from baselines.vanilla import Vanilla
 from harness.core import metrics
+from harness.core.loop import cut
 from harness.core.streams import stream_seed
 from harness.errors import HarnessError
+from harness.inputs.tokens import Tokens
 from harness.methods import adversary
 from harness.paths import ROOT
 from harness.plan import catalogue
@@ -163,6 +165,16 @@ def test_choosing_by_the_report_split_reports_the_best_of_its_evaluations(tmp_pa
     best = max(evaluations, key=lambda e: e["metrics"]["accuracy"])
     assert result.selection == {"rule": "best-on-report", "step": best["step"]}
     assert result.metrics["validation"]["accuracy"] == result.report_curve.best == best["metrics"]["accuracy"]
+
+
+def test_equal_texts_are_never_on_both_sides_of_the_selection_cut() -> None:
+    texts = [[1, 2], [3], [3], [3], [4, 5]]
+    offsets = np.cumsum([0, *map(len, texts)])
+    ids = np.concatenate(texts)
+    tokens = Tokens(ids, np.zeros_like(ids), offsets, np.zeros(5), np.arange(5), 0)
+    protocol = catalogue.protocol("honest").model_copy(update={"selection_rows": 2})
+    training, selection = cut(tokens, protocol)
+    assert (selection.rows.tolist(), training.rows.tolist()) == ([0, 1, 2, 3], [4])
 
 
 def test_collapse_and_chance() -> None:

@@ -82,9 +82,14 @@ class Data:
 
 
 def cut(tokens: Tokens, protocol: Protocol) -> tuple[Split, Split]:
-    """Return (training rows, selection rows), both by content hash: the same for all methods and seeds."""
-    order = np.asarray(tokens.order)
-    selection, rest = order[: protocol.selection_rows], order[protocol.selection_rows :]
+    """Return (training rows, selection rows), both by content hash: the same for all methods and seeds.
+
+    Equal texts stand together in that order; the cut moves on until it separates none.
+    """
+    order, at = np.asarray(tokens.order), protocol.selection_rows
+    while 0 < at < len(order) and np.array_equal(tokens.row(order[at - 1]), tokens.row(order[at])):
+        at += 1
+    selection, rest = order[:at], order[at:]
     return Split(tokens, rest[: protocol.train_rows]), Split(tokens, selection)
 
 

@@ -26,7 +26,7 @@ def rows_hash(rows: list[Row]) -> str:
 def content_order(rows: list[Row]) -> np.ndarray:
     """Return row numbers ordered by a hash of the texts: a fixed shuffle that no seed changes.
 
-    Equal texts stay together, so a split cut from this order by ``cut`` keeps them on one side.
+    Equal texts stand together.
     """
     keys = [hashlib.sha256("\x1f".join(row.texts).encode()).hexdigest() for row in rows]
     return np.array(sorted(range(len(rows)), key=lambda i: (keys[i], i)), dtype=np.int64)

@@ -32,6 +32,11 @@ class Tokens:
     """Row numbers by content hash (``harness.inputs.rows.content_order``)."""
     padding_id: int
 
+    def row(self, number: int) -> np.ndarray:
+        """Return the token ids of one row."""
+        ids: np.ndarray = self.ids[self.offsets[number] : self.offsets[number + 1]]
+        return ids
+
     @property
     def lengths(self) -> np.ndarray:
         """Return the number of tokens of each row."""
