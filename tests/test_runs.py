@@ -28,14 +28,7 @@ from harness.plan import catalogue
 from harness.runs import lock
 from harness.runs.execute import execute
 from harness.runs.folder import RunFolder
-from harness.runs.record import TIME_FIELDS, Result
-
-
-def timeless(result: Result) -> dict[str, object]:
-    content = result.model_dump()
-    for field in TIME_FIELDS:
-        del content["cost"][field]
-    return content
+from harness.runs.record import Result
 
 
 def test_a_run_writes_its_folder_and_two_equal_runs_give_the_same_bits(tmp_path: Path) -> None:
@@ -53,12 +46,12 @@ def test_a_run_writes_its_folder_and_two_equal_runs_give_the_same_bits(tmp_path:
     assert first.cost.optimizer_steps == 2
     provenance = json.loads(folder.provenance_path.read_text())
     assert set(provenance["streams"]) == {"head", "order", "dropout", "perturbation"}
-    assert timeless(execute(plan, run, threads=1)) == timeless(first)
+    assert execute(plan, run, threads=1).timeless() == first.timeless()
 
 
 def test_a_run_keeps_no_state_of_another_in_the_same_process(tmp_path: Path) -> None:
     plan = toyplan.plan(tmp_path, variants=["smart"])
-    assert timeless(execute(plan, plan.runs[0], 1)) == timeless(execute(plan, plan.runs[0], 1))
+    assert execute(plan, plan.runs[0], 1).timeless() == execute(plan, plan.runs[0], 1).timeless()
 
 
 def test_a_perturbation_below_rounding_is_flagged(tmp_path: Path) -> None:
@@ -77,17 +70,17 @@ def test_a_perturbation_below_rounding_is_flagged(tmp_path: Path) -> None:
 def test_methods_of_one_seed_start_from_the_same_head_and_see_the_same_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.core import loop
+    from harness.core import trainer
 
     seen: list[list[int]] = []
-    whole = loop.shuffled
+    whole = trainer.shuffled
 
     def watched(*arguments):  # noqa: ANN002, ANN202
         for batch in whole(*arguments):
             seen.append(batch.ids.flatten().tolist())
             yield batch
 
-    monkeypatch.setattr(loop, "shuffled", watched)
+    monkeypatch.setattr(trainer, "shuffled", watched)
     plan = toyplan.plan(tmp_path, variants=["vanilla", "freelb", "smart", "mat"])
     results = [execute(plan, run, threads=1) for run in plan.runs]
     assert len({result.hashes["head"] for result in results}) == 1
@@ -267,7 +260,7 @@ def test_run_by_hand_does_what_the_rule_does(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (path,) = Path(out).glob("toy/runs/*/*/*/*/result.json")
     by_rule = execute(plan, plan.runs[0], threads=1)
-    assert timeless(Result.model_validate_json(path.read_text())) == timeless(by_rule)
+    assert Result.model_validate_json(path.read_text()).timeless() == by_rule.timeless()
     assert "\r" not in done.stderr and "batch 2 of 2" in done.stderr
     again = harness("run", "--experiment", str(plan.file), *where)
     assert again.returncode == 0 and len(list(path.parent.glob("attempts/*"))) == 1

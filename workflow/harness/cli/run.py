@@ -73,8 +73,11 @@ def _attempt(plan: "Plan", wanted: "Run", folder: "RunFolder", threads: int | No
     logging.getLogger().addHandler(handler)
     try:
         from harness.runs.execute import execute
+        from harness.runs.stop import StopRequest
 
-        return execute(plan, wanted, threads or plan.experiment.threads)
+        stop = StopRequest()
+        with stop.listening():
+            return execute(plan, wanted, threads or plan.experiment.threads, stop)
     except BaseException as error:
         with path.open("a", encoding="utf-8") as stream:
             stream.write(traceback.format_exc())

@@ -32,11 +32,16 @@ def collate(tokens: Tokens, rows: np.ndarray, device: torch.device) -> Batch:
 
 
 def shuffled(
-    tokens: Tokens, rows: np.ndarray, batch_size: int, order: torch.Generator, device: torch.device
+    tokens: Tokens,
+    rows: np.ndarray,
+    batch_size: int,
+    order: torch.Generator,
+    device: torch.device,
+    start: int = 0,
 ) -> Iterator[Batch]:
-    """Yield the batches of one epoch in an order drawn from the data-order stream."""
+    """Yield an epoch's batches from number ``start`` on, in an order drawn from the data-order stream."""
     mixed = rows[torch.randperm(len(rows), generator=order).numpy()]
-    for part in np.split(mixed, range(batch_size, len(mixed), batch_size)):
+    for part in np.split(mixed, range(batch_size, len(mixed), batch_size))[start:]:
         yield collate(tokens, part, device)
 
 

@@ -1,5 +1,7 @@
 """Logits of a split, in evaluation mode."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -8,10 +10,12 @@ from harness.core.encoder import Encoder, Meter
 from harness.inputs.tokens import Tokens
 
 
-def logits_of(encoder: Encoder, tokens: Tokens, rows: np.ndarray, batch_size: int) -> tuple[np.ndarray, int]:
+def logits_of(
+    encoder: Encoder, tokens: Tokens, rows: np.ndarray, batch_size: int, check: Callable[[], None]
+) -> tuple[np.ndarray, int]:
     """Return the logits of ``rows``, [n, C], in their order, and the forward passes they took.
 
-    Training's counts are left alone.
+    Training's counts are left alone. ``check`` is called before each batch and may raise.
     """
     result: np.ndarray | None = None
     meter = Meter()
@@ -20,6 +24,7 @@ def logits_of(encoder: Encoder, tokens: Tokens, rows: np.ndarray, batch_size: in
     try:
         with torch.inference_mode():
             for positions, batch in by_length(tokens, rows, batch_size, encoder.device):
+                check()
                 logits = encoder(batch).logits.cpu().numpy()
                 if result is None:
                     result = np.empty((len(rows), logits.shape[1]), dtype=logits.dtype)

@@ -5,7 +5,7 @@ see the same head and the same batches, so that they can be compared in pairs.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -94,3 +94,17 @@ class Streams:
         self.order = torch.Generator().manual_seed(self.seeds["order"])
         self.dropout = GlobalStream(self.seeds["dropout"], device)
         self.perturbation = GeneratorDraws(self.seeds["perturbation"], device)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return where order, dropout and perturbation stand (the head is drawn once), to go on from."""
+        return {
+            "order": self.order.get_state(),
+            "perturbation": self.perturbation.generator.get_state(),
+            **{f"dropout.{number}": state for number, state in enumerate(self.dropout.state)},
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state`` returned."""
+        self.order.set_state(state["order"])
+        self.perturbation.generator.set_state(state["perturbation"])
+        self.dropout.state = [state[f"dropout.{number}"] for number in range(len(self.dropout.state))]

@@ -1,9 +1,11 @@
 """The optimizer as methods see it: clip, step, clear; and the learning-rate schedule."""
 
-from typing import Any, cast
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from harness.core.encoder import Meter
 from harness.plan.protocol import Protocol
@@ -53,14 +55,25 @@ class Update:
         self._batch += 1
         self.within_batch(0.0)
 
-    def state(self) -> dict[str, Any]:
-        """Return moments and position, to go on from."""
-        return {"adamw": self._adamw.state_dict(), "batch": self._batch}
+    def state(self) -> dict[str, Tensor]:
+        """Return moments and position, to go on from: ``<parameter's number>.<moment>``, and ``batch``."""
+        moments = {
+            f"{number}.{name}": value
+            for number, of_one in self._adamw.state_dict()["state"].items()
+            for name, value in of_one.items()
+        }
+        return {**moments, "batch": torch.tensor(self._batch)}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what ``state`` returned."""
-        self._adamw.load_state_dict(state["adamw"])
-        self._batch = state["batch"]
+        moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for key, value in state.items():
+            number, _, name = key.partition(".")
+            if name:
+                moments[int(number)][name] = value
+        groups = self._adamw.state_dict()["param_groups"]
+        self._adamw.load_state_dict({"state": dict(moments), "param_groups": groups})
+        self._batch = int(state["batch"])
         self.within_batch(0.0)
 
     def _scale(self, position: float) -> float:

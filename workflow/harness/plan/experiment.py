@@ -39,6 +39,9 @@ class Experiment(Strict):
     variants: dict[str, VariantChange] = Field(min_length=1, description="variant names, with changes if any")
     seeds: list[int] = Field(min_length=1, description="a list of different whole numbers")
     threads: int = Field(default=1, ge=1, description="CPU threads of a run")
+    checkpoint_minutes: float = Field(
+        default=5.0, ge=0, description="minutes between checkpoints of a run; 0 writes one after every batch"
+    )
     data_root: str | None = Field(
         default=None, description="folder with data files, instead of packages and fetched data"
     )

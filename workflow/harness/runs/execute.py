@@ -7,73 +7,108 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from harness.core.batches import collate
 from harness.core.encoder import Encoder
-from harness.core.loop import DivergenceError, Evaluation, Split, Training, evaluate, train
+from harness.core.loop import DivergenceError, Evaluation, Interrupted, Split
 from harness.core.magnitude import last_perturbation, measure
+from harness.core.trainer import Trainer
 from harness.core.update import Update
+from harness.errors import HarnessError
 from harness.methods.interface import Method
 from harness.plan.grid import Cell, Run
 from harness.plan.plan import Plan
+from harness.runs.atomic import write_text
+from harness.runs.checkpoint import Checkpoints
+from harness.runs.describe import describe
 from harness.runs.folder import RunFolder
 from harness.runs.outcome import make_result, weights_hash, write_predictions
-from harness.runs.prepare import Prepared, prepare
+from harness.runs.prepare import prepare
 from harness.runs.progress import Progress
-from harness.runs.provenance import commit, machine, versions
 from harness.runs.record import Result
+from harness.runs.saver import Saver
+from harness.runs.stop import StopRequest
 
 log = logging.getLogger(__name__)
 
 
-def execute(plan: Plan, run: Run, threads: int) -> Result:
-    """Train, evaluate and record one run; its lock must be held.
+class InterruptedRunError(HarnessError):
+    """A run was asked to stop, and stopped."""
+
+
+def execute(plan: Plan, run: Run, threads: int, stop: StopRequest | None = None) -> Result:
+    """Train, evaluate and record one run, or finish an interrupted one; its lock must be held.
 
     A run that diverges is a result. Anything else that goes wrong is raised, and leaves no result.
+
+    Raises:
+        InterruptedRunError: ``stop`` was asked for; what was done is in a checkpoint.
     """
     torch.set_num_threads(threads)
     cell, folder = run.cell, RunFolder(plan.run_folder(run))
+    checkpoints = Checkpoints(folder.checkpoints, run.key)
     ready = prepare(plan, cell, run.seed)
     method = type(cell.method)(cell.method.arguments)  # its state is this run's alone
     head = weights_hash(ready.encoder, head_only=True)
-    _describe(plan, run, folder, ready, threads)
 
-    training, logits, cause = _train(ready, method, run, folder)
-    result = make_result(plan, run, training, ready, logits, cause)
+    def check() -> None:
+        if stop:
+            raise Interrupted
+
+    trainer = Trainer(ready.encoder, method, cell.task, cell.protocol, ready.streams, ready.data, check)
+    saver = Saver(trainer, checkpoints, plan.experiment.checkpoint_minutes)
+    saver.resume()
+    describe(plan, run, folder, ready, threads, trainer.step)
+    try:
+        logits, cause = _train(trainer, saver, run, folder)
+    except Interrupted:
+        where = f"interrupted after batch {trainer.step} of {trainer.batches}"
+        raise InterruptedRunError(
+            f"{run.name}: {where}; {saver.save()}; the same command goes on from there"
+        ) from None
+
+    result = make_result(plan, run, trainer.record, ready, logits, cause)
     hashes = {"weights": weights_hash(ready.encoder), "head": head, "tokens": cell.tokens_key}
     size = _magnitude(ready.encoder, method, cell, ready.data.training) if cause is None else None
     result = result.model_copy(update={"hashes": hashes, "flags": {**result.flags, "perturbation": size}})
     write_predictions(folder, ready.data.report, logits)
     folder.write_result(result)
+    checkpoints.clear()
     return result
 
 
 def _train(
-    ready: Prepared, method: Method, run: Run, folder: RunFolder
-) -> tuple[Training, dict[str, np.ndarray], str | None]:
-    """Return the training's record, the logits of the report splits, and why it diverged if it did."""
-    cell, encoder, record = run.cell, ready.encoder, Training()
-    progress = Progress(run.name, cell.task.rank)
-    folder.metrics_path.unlink(missing_ok=True)  # of a try that came to nothing
+    trainer: Trainer, saver: Saver, run: Run, folder: RunFolder
+) -> tuple[dict[str, np.ndarray], str | None]:
+    """Return the logits of the report splits, and why the training diverged if it did."""
+    progress = Progress(run.name, trainer)
+
+    def on_batch(loss: float) -> None:
+        progress.on_batch(loss)
+        saver.save_if_due()
 
     def on_evaluation(found: Evaluation) -> None:
         progress.on_evaluation(found)
-        with folder.metrics_path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(found)) + "\n")
+        _write_metrics(folder, trainer)
 
+    _write_metrics(folder, trainer)  # an earlier try may have come further than its last checkpoint
     try:
-        train(
-            encoder, method, cell.task, cell.protocol, ready.streams, ready.data, record,
-            progress.on_batch, on_evaluation,
-        )  # fmt: skip
-        logits = {name: evaluate(encoder, split, record) for name, split in ready.data.report.items()}
+        trainer.run(on_batch, on_evaluation)
+        logits = {name: trainer.evaluate(split) for name, split in trainer.data.report.items()}
         if not all(np.isfinite(values).all() for values in logits.values()):
             raise DivergenceError("a logit of the report split is not finite")
     except DivergenceError as error:
         log.warning("%s diverged: %s", run.name, error)
-        return record, {}, str(error)
-    return record, logits, None
+        return {}, str(error)
+    finally:
+        progress.close()
+    return logits, None
+
+
+def _write_metrics(folder: RunFolder, trainer: Trainer) -> None:
+    """Write metrics.jsonl as of now: no line twice, none missing, whatever was interrupted."""
+    lines = [json.dumps(asdict(found)) + "\n" for found in trainer.record.evaluations]
+    write_text(folder.metrics_path, "".join(lines))
 
 
 def _magnitude(encoder: Encoder, method: Method, cell: Cell, training: Split) -> dict[str, Any] | None:
@@ -87,33 +122,3 @@ def _magnitude(encoder: Encoder, method: Method, cell: Cell, training: Split) ->
     if perturbation is None:
         return None
     return measure(encoder, batch, perturbation, cell.protocol.precision).as_dict()
-
-
-def _describe(plan: Plan, run: Run, folder: RunFolder, ready: Prepared, threads: int) -> None:
-    """Write what the run is, before it starts."""
-    cell = run.cell
-    settled: dict[str, Any] = {
-        "run": run.name,
-        "run_key": run.key,
-        "experiment": plan.experiment.name,
-        "seed": run.seed,
-        "task": cell.task.model_dump(mode="json"),
-        "model": cell.model.model_dump(mode="json"),
-        "variant": cell.variant,
-        "method": cell.method.name,
-        "arguments": cell.method.arguments.model_dump(mode="json"),
-        "protocol": cell.protocol.model_dump(mode="json"),
-    }
-    folder.path.mkdir(parents=True, exist_ok=True)
-    folder.config_path.write_text(
-        yaml.safe_dump(settled, sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
-    provenance = {
-        **commit(),
-        "versions": versions(),
-        "machine": machine(str(ready.encoder.device), threads),
-        "streams": ready.streams.seeds,
-        "cell_identity": cell.identity,
-        "rows": {split: rows.hash for split, rows in cell.task.rows.items()},
-    }
-    folder.write_json(folder.provenance_path, provenance)

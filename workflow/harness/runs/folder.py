@@ -26,6 +26,8 @@ class RunFolder:
         self.provenance_path = path / "provenance.json"
         self.attempts = path / "attempts"
         """One log for each try. No rule declares this folder, so none deletes it."""
+        self.checkpoints = path / "checkpoints"
+        """What a later try goes on from; undeclared too. Gone when the record is there."""
 
     def result(self) -> Result | None:
         """Return the record, or None if there is no whole one (a broken one is warned about)."""

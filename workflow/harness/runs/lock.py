@@ -22,6 +22,7 @@ from harness.paths import shown
 
 HEARTBEAT_SECONDS = 15.0
 STALE_SECONDS = 120.0
+GUARD_SECONDS = 0.05
 
 
 @contextmanager
@@ -68,10 +69,35 @@ def _acquire(path: Path, mine: dict[str, Any]) -> None:
                 holder = _read(path)
                 if holder is not None and is_alive(holder, path):
                     raise HarnessError(_held(path, holder)) from None
-                path.unlink(missing_ok=True)
+                _remove_dead(path, own, holder)
         raise HarnessError(f"{shown(path)}: could not be taken: others take it at the same time; try again")
     finally:
         own.unlink(missing_ok=True)
+
+
+def _remove_dead(path: Path, own: Path, holder: dict[str, Any] | None) -> None:
+    """Remove a dead holder's lock, one process at a time: two at once would remove each other's new lock."""
+    guard = path.with_name("lock.removal")
+    try:
+        os.link(own, guard)
+    except FileExistsError:
+        time.sleep(GUARD_SECONDS)
+        if _age(guard) > STALE_SECONDS:  # its maker died in the lines below
+            guard.unlink(missing_ok=True)
+        return
+    try:
+        if _read(path) == holder:
+            path.unlink(missing_ok=True)
+    finally:
+        guard.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    """Return the seconds since the last heartbeat; a file that is gone is as good as new."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _held(path: Path, holder: dict[str, Any]) -> str:

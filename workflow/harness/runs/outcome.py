@@ -14,6 +14,7 @@ from harness.core.loop import SELECTION, Split, Training
 from harness.core.metrics import collapse, scores
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
+from harness.runs.atomic import write_bytes
 from harness.runs.folder import RunFolder
 from harness.runs.prepare import Prepared
 from harness.runs.record import Cost, Curve, Result, Status
@@ -115,6 +116,5 @@ def write_predictions(folder: RunFolder, report: dict[str, Split], logits: dict[
     if not parts:
         folder.predictions_path.unlink(missing_ok=True)
         return
-    temporary = folder.predictions_path.with_suffix(".partial")
-    pd.concat(parts, ignore_index=True).to_parquet(temporary, index=False)
-    temporary.replace(folder.predictions_path)
+    table: bytes = pd.concat(parts, ignore_index=True).to_parquet(index=False)
+    write_bytes(folder.predictions_path, table)

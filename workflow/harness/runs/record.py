@@ -58,6 +58,9 @@ class Result(_Record):
     flags: dict[str, Any] = Field(description="what a reader must know: reason of the status, subset, ...")
     hashes: dict[str, str] = Field(description="weights after training, head before it, token ids")
 
+    def timeless(self) -> dict[str, Any]:
+        """Return the record without the fields in which two equal runs may differ."""
+        return self.model_dump(exclude={"cost": set(TIME_FIELDS)})
+
 
 TIME_FIELDS = ("train_seconds", "evaluation_seconds", "peak_memory_mb")
-"""Fields of ``cost`` in which two equal runs may differ."""

@@ -1,0 +1,406 @@
+"""Interrupted runs go on to the same bits, whatever interrupted them and wherever."""
+
+import errno
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toyplan
+import tries
+
+from harness.core import evaluate, metrics
+from harness.errors import HarnessError
+from harness.paths import ROOT
+from harness.plan import catalogue
+from harness.plan.grid import Run
+from harness.plan.plan import Plan
+from harness.runs import stop
+from harness.runs.checkpoint import Checkpoints
+from harness.runs.execute import InterruptedRunError, execute
+from harness.runs.folder import RunFolder
+from harness.runs.stop import StopRequest
+
+SETTINGS = {
+    "epochs": 2,
+    "batch_size": 8,
+    "train_rows": 40,
+    "selection_rows": 16,
+    "max_length": 16,
+    "evaluations_per_epoch": 2,
+    "selection": "best-on-selection",
+}
+FOUR = {
+    "vanilla": {},
+    "freelb": {"arguments": {"steps": 2}},
+    "smart": {},
+    "mat": {"arguments": {"steps_delta": 1, "steps_theta": 2}},
+}
+"""Vanilla, FreeLB, SMART with its teacher, MAT."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_permutations() -> Iterator[None]:
+    """The chance p-value is most of a tiny run's time, and no matter here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "RESAMPLES", 9)
+        yield
+
+
+class After:
+    """A request to stop that comes after it was asked for some times: once a batch, also in evaluations."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def __bool__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def toy(folder: Path, **changes: Any) -> tuple[Plan, Run, RunFolder]:
+    """Return the plan, the run and the run folder of a vanilla run of ten batches."""
+    folder.mkdir(exist_ok=True)
+    plan = toyplan.plan(folder, **{"settings": SETTINGS, "checkpoint_minutes": 0.0, **changes})
+    return plan, plan.runs[0], RunFolder(plan.run_folder(plan.runs[0]))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """What a run of ten batches leaves when nothing happens to it and no checkpoint is written."""
+    plan, run, folder = toy(tmp_path_factory.mktemp("undisturbed"), checkpoint_minutes=60.0)
+    execute(plan, run, 1)
+    return tries.comparable(folder)
+
+
+def interrupt(plan: Plan, run: Run, after: int) -> None:
+    with pytest.raises(InterruptedRunError, match="the same command goes on"):
+        execute(plan, run, 1, After(after))
+
+
+def test_checkpoints_change_no_bits_and_are_gone_afterwards(
+    tmp_path: Path, undisturbed: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    write = Checkpoints.write
+    monkeypatch.setattr(
+        Checkpoints, "write", lambda self, state: (write(self, state), written.append(state.facts["step"]))
+    )
+    plan, run, folder = toy(tmp_path)
+    execute(plan, run, 1)
+    assert written == list(range(1, 11))
+    assert tries.comparable(folder) == undisturbed
+
+
+VARIANTS = sorted(name for name, v in catalogue.variants().items() if v.epochs_times == 1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_gives_the_same_bits_again_and_after_an_interruption(
+    tmp_path: Path, variant: str
+) -> None:
+    settings = {**SETTINGS, "train_rows": 16, "evaluations_per_epoch": 1}
+    known = catalogue.variant(variant)
+    fewer = {"steps_delta": 1, "steps_theta": 2} if known.method == "mat" else {}
+    arguments = {key: value for key, value in fewer.items() if key not in known.arguments}
+    plan, run, folder = toy(tmp_path, settings=settings, variants={variant: {"arguments": arguments}})
+    execute(plan, run, 1)
+    first = tries.comparable(folder)
+    execute(plan, run, 1)
+    assert tries.comparable(folder) == first
+    interrupt(plan, run, 0)
+    interrupt(plan, run, 1)
+    execute(plan, run, 1)
+    assert tries.comparable(folder) == first
+    assert len(json.loads(folder.provenance_path.read_text())["tries"]) == 5
+
+
+def test_a_run_interrupted_again_and_again_ends_as_an_undisturbed_one(
+    tmp_path: Path, undisturbed: dict[str, object]
+) -> None:
+    plan, run, folder = toy(tmp_path, checkpoint_minutes=60.0)
+    for _ in range(8):
+        interrupt(plan, run, 1)
+    execute(plan, run, 1)
+    assert tries.comparable(folder) == undisturbed
+    tried = [one["after_batch"] for one in json.loads(folder.provenance_path.read_text())["tries"]]
+    assert tried == sorted(tried) and tried[0] == 0 and len(set(tried)) > 6
+
+
+def kill(folder: Path, kills: int) -> list[dict[str, Any]]:
+    plan = toyplan.plan(folder, settings=SETTINGS, variants=FOUR, checkpoint_minutes=0.0005)
+    command = [sys.executable, str(Path(tries.__file__)), str(plan.file), str(folder), str(kills), "1"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def check_killed(reports: list[dict[str, Any]], kills: int) -> None:
+    assert [report["run"].split("/")[2] for report in reports] == list(FOUR)
+    for report in reports:
+        assert report["equal"] and set(report["hashes"]) == {report["undisturbed"]}, report
+        assert report["kills"] == kills
+    assert any(batch > 0 for report in reports for batch in report["after_batch"])
+
+
+def test_killed_at_random_moments_a_run_ends_in_the_same_bits(tmp_path: Path) -> None:
+    check_killed(kill(tmp_path, 2), 2)
+
+
+@pytest.mark.slow
+def test_killed_a_dozen_times_a_run_ends_in_the_same_bits(tmp_path: Path) -> None:
+    reports = kill(tmp_path, 12)
+    print(*map(json.dumps, reports), sep="\n")
+    check_killed(reports, 12)
+
+
+# --- requests to stop
+
+
+@pytest.mark.parametrize("number", stop.SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("evaluation", [2, -1], ids=["selection", "report"])
+def test_a_signal_during_an_evaluation_interrupts_it_and_loses_nothing(
+    tmp_path: Path,
+    undisturbed: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    evaluation: int,
+) -> None:
+    plan, run, folder = toy(tmp_path)
+    seen: list[int] = []
+    by_length = evaluate.by_length
+
+    def signalled(tokens: Any, rows: Any, *rest: Any) -> Iterator[Any]:
+        seen.append(len(rows))
+        if len(seen) == evaluation or (evaluation == -1 and len(rows) == 1000):
+            os.kill(os.getpid(), number)
+        yield from by_length(tokens, rows, *rest)
+
+    monkeypatch.setattr(evaluate, "by_length", signalled)
+    request = StopRequest()
+    step = 5 if evaluation == 2 else 10
+    with (
+        request.listening(),
+        pytest.raises(InterruptedRunError, match=f"interrupted after batch {step} of 10; checkpoint written"),
+    ):
+        execute(plan, run, 1, request)
+    assert folder.result() is None
+    monkeypatch.setattr(evaluate, "by_length", by_length)
+    execute(plan, run, 1)
+    assert tries.comparable(folder) == undisturbed
+
+
+def test_signals_close_together_are_one_request_and_a_later_one_ends_the_process() -> None:
+    code = (
+        "import os, signal, sys, time\n"
+        "from harness.runs import stop\n"
+        "request = stop.StopRequest()\n"
+        "with request.listening():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('asked' if request else 'not asked', flush=True)\n"
+        "    stop.SAME_SECONDS = 0.0\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('still here')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "asked\n"
+    assert done.returncode == -signal.SIGTERM
+
+
+def command(plan: Plan, *more: str) -> list[str]:
+    task, model, variant, seed = plan.runs[0].name.split("/")
+    return [
+        sys.executable, "-m", "harness", "run", "--experiment", str(plan.file), "--out", str(plan.results),
+        "--task", task, "--model", model, "--method", variant, "--seed", seed.removeprefix("seed"), *more,
+    ]  # fmt: skip
+
+
+def test_sigterm_ends_the_command_plainly_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "epochs": 40}
+    calm, run, calm_folder = toy(tmp_path / "calm", settings=settings, checkpoint_minutes=60.0)
+    execute(calm, run, 1)
+    plan, _, folder = toy(tmp_path / "wild", settings=settings, checkpoint_minutes=60.0)
+    first = subprocess.Popen(command(plan), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not (folder.metrics_path.is_file() and folder.metrics_path.read_text()):
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.terminate()
+    told = first.communicate()[1]
+    assert first.returncode == 1
+    assert "error: " in told and "checkpoint written; the same command goes on" in told
+    assert "Traceback" not in told
+    assert not (folder.path / "lock").exists() and folder.result() is None
+    again = subprocess.run(command(plan), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "goes on after batch" in again.stderr
+    found, expected = folder.result(), calm_folder.result()
+    assert found is not None and expected is not None
+    assert found.hashes == expected.hashes and found.cost.forward_passes == expected.cost.forward_passes
+    assert folder.metrics_path.read_text() == calm_folder.metrics_path.read_text()
+    tried = json.loads(folder.provenance_path.read_text())["tries"]
+    assert [one["log"] for one in tried] == ["attempts/1.log", "attempts/2.log"]
+    assert tried[0]["after_batch"] == 0 < tried[1]["after_batch"]
+
+
+# --- damaged and foreign checkpoints
+
+
+def truncate(folder: Path) -> None:
+    path = folder / "optimizer.safetensors"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def cut_json(folder: Path) -> None:
+    path = folder / "state.json"
+    path.write_text(path.read_text()[:-20])
+
+
+def edit_json(folder: Path) -> None:
+    path = folder / "state.json"
+    path.write_text(path.read_text().replace('"batch"', '"bitch"').replace('"step": 4', '"step": 3'))
+
+
+def remove(folder: Path) -> None:
+    (folder / "streams.safetensors").unlink()
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, cut_json, edit_json, remove])
+def test_a_damaged_checkpoint_falls_back_to_the_previous_one(
+    tmp_path: Path, undisturbed: dict[str, object], caplog: pytest.LogCaptureFixture, damage: Any
+) -> None:
+    plan, run, folder = toy(tmp_path)
+    interrupt(plan, run, 4)
+    newest = sorted(folder.checkpoints.iterdir())[-1]
+    damage(newest)
+    with caplog.at_level(logging.WARNING):
+        interrupt(plan, run, 3)
+    assert f"{newest.name} is damaged" in caplog.text and "the previous one is taken" in caplog.text
+    tried = json.loads(folder.provenance_path.read_text())["tries"]
+    assert [one["after_batch"] for one in tried] == [0, 3]
+    assert len(list(folder.checkpoints.iterdir())) == 2 and not newest.exists()
+    execute(plan, run, 1)
+    assert tries.comparable(folder) == undisturbed
+
+
+def test_without_a_whole_checkpoint_a_run_starts_anew(
+    tmp_path: Path, undisturbed: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    plan, run, folder = toy(tmp_path)
+    interrupt(plan, run, 4)
+    for path in folder.checkpoints.iterdir():
+        flip(path)
+    execute(plan, run, 1)
+    assert "the run starts anew" in caplog.text
+    assert tries.comparable(folder) == undisturbed
+
+
+def test_a_checkpoint_of_another_key_is_refused(tmp_path: Path) -> None:
+    plan, run, folder = toy(tmp_path / "one")
+    interrupt(plan, run, 2)
+    other, other_run, other_folder = toy(tmp_path / "two", seeds=[2])
+    other_folder.path.mkdir(parents=True)
+    folder.checkpoints.rename(other_folder.checkpoints)
+    with pytest.raises(HarnessError) as caught:
+        execute(other, other_run, 1)
+    assert run.key[:8] in str(caught.value) and other_run.key[:8] in str(caught.value)
+    assert other_folder.checkpoints.is_dir()
+
+
+# --- full disks
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "result.json", "metrics.jsonl", "provenance.json"])
+def test_a_full_disk_leaves_no_result_and_the_last_checkpoint(
+    tmp_path: Path, undisturbed: dict[str, object], full_disk: Any, name: str
+) -> None:
+    plan, run, folder = toy(tmp_path)
+    interrupt(plan, run, 4)
+    with full_disk(name), pytest.raises(OSError, match="No space left"):
+        execute(plan, run, 1)
+    assert folder.result() is None
+    assert not [p for p in folder.path.iterdir() if p.name.startswith(".")]
+    assert folder.checkpoints.is_dir()
+    execute(plan, run, 1)
+    assert tries.comparable(folder) == undisturbed
+    last = json.loads(folder.provenance_path.read_text())["tries"][-1]
+    assert last["after_batch"] >= 4
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.json"])
+def test_a_checkpoint_that_finds_the_disk_full_stops_no_training(
+    tmp_path: Path,
+    undisturbed: dict[str, object],
+    caplog: pytest.LogCaptureFixture,
+    full_disk: Any,
+    name: str,
+) -> None:
+    plan, run, folder = toy(tmp_path)
+    interrupt(plan, run, 4)
+    kept = sorted(path.name for path in folder.checkpoints.iterdir())[-1]
+    with full_disk(name):
+        with pytest.raises(InterruptedRunError, match="one of batch 4 stays"):
+            execute(plan, run, 1, After(3))
+        assert [path.name for path in folder.checkpoints.iterdir()] == [kept]
+        assert "batch 5 of 10: checkpoint not written" in caplog.text
+        execute(plan, run, 1)
+    assert tries.comparable(folder) == undisturbed
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A context in which files of one name cannot be written: the disk is full by then."""
+    from contextlib import contextmanager
+
+    replace = Path.replace
+
+    @contextmanager
+    def full(name: str) -> Iterator[None]:
+        def failing(self: Path, target: Path) -> Path:
+            if Path(target).name == name:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+            return replace(self, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", failing)
+            yield
+
+    return full
+
+
+# --- two processes
+
+
+def test_two_processes_that_start_the_same_run_do_it_once(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "epochs": 10}
+    calm, run, calm_folder = toy(tmp_path / "calm", settings=settings)
+    execute(calm, run, 1)
+    plan, _, folder = toy(tmp_path / "both", settings=settings)
+    both = [
+        subprocess.Popen(command(plan), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = [process.communicate() for process in both]
+    statuses = [process.returncode for process in both]
+    assert 0 in statuses, told
+    if 1 in statuses:  # the slower one came while the faster one was at it
+        loser = statuses.index(1)
+        assert f"is being trained by process {both[1 - loser].pid}" in told[loser][1]
+    assert len(folder.attempt_logs()) == 1
+    assert len(json.loads(folder.provenance_path.read_text())["tries"]) == 1
+    found, expected = folder.result(), calm_folder.result()
+    assert found is not None and expected is not None and found.hashes == expected.hashes
+    assert not (folder.path / "lock").exists()
