@@ -1,152 +1,323 @@
-"""From run folders to tables: exactly once, nothing averaged away, the same bytes."""
+"""From run folders to MLflow and back into a frame: exactly once, whatever the store."""
 
+import os
 import shutil
-from dataclasses import replace
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 import pandas as pd
 import pytest
 import toyplan
+from planted import frame_from_folders, plant
 
+from harness.errors import HarnessError
+from harness.paths import ROOT
 from harness.plan.grid import Run
-from harness.plan.plan import Plan
-from harness.report import digest, tables
-from harness.report.frame import build_frame, write_frame
-from harness.report.mirror import experiment_id, mirror, stored_runs
-from harness.report.store import open_store
+from harness.plan.plan import Plan, write_plan
+from harness.report import digest
+from harness.report.database import DatabaseStore
+from harness.report.frame import build_frame, frame_path, write_frame
+from harness.report.mirror import entry_of, folders, mirror
+from harness.report.server import ServerStore
+from harness.report.store import open_client, open_store, store_lock
 from harness.runs.folder import RunFolder
-from harness.runs.record import Cost, Curve, Result
 
-UNRESOLVED = "rotten_tomatoes/tiny/freelb/seed1"
+POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 
-def planted(plan: Plan, run: Run, score: float | None, status: str = "ok", seconds: float = 1.0) -> RunFolder:
-    """Write a record with a known score."""
-    folder = RunFolder(plan.run_folder(run))
-    sizes = {"l2": 0.1, "resolved": run.name != UNRESOLVED} if run.cell.variant == "freelb" else None
-    passes = dict.fromkeys(
-        ["forward_passes", "backward_passes", "input_backward_passes", "optimizer_steps"], 1
-    )
-    cost = Cost(
-        **passes, examples=1, tokens=1, computed_tokens=1,
-        evaluation_passes=1, train_seconds=seconds, evaluation_seconds=1.0, peak_memory_mb=1.0,
-    )  # fmt: skip
-    folder.write_result(
-        Result(
-            run_key=run.key,
-            experiment=plan.experiment.name,
-            task=run.cell.task_name,
-            model=run.cell.model_name,
-            method=run.cell.method.name,
-            variant=run.cell.variant,
-            seed=run.seed,
-            status=status,
-            selection={"rule": "last", "step": 1},
-            metrics={} if score is None else {"validation": {run.cell.task.rank: score}},
-            curve=Curve(),
-            report_curve=Curve(),
-            cost=cost,
-            flags={"reason": None if status == "ok" else status, "perturbation": sizes},
-            hashes={"weights": "0"},
-        )
-    )
-    return folder
+@pytest.fixture(scope="session")
+def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an MLflow database with its schema and nothing else (making one takes seconds)."""
+    results = tmp_path_factory.mktemp("store")
+    with store_lock(results):
+        open_client(results)
+    return results / "mlflow.db"
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    return toyplan.plan(
-        tmp_path,
-        tasks=["rotten_tomatoes", "stsb"],
-        variants=["vanilla", "freelb"],
-        seeds=[1, 2, 3],
-        banner="toy",
+def plan(tmp_path: Path, fresh_database: Path) -> Plan:
+    made = toyplan.plan(
+        tmp_path, tasks=["rotten_tomatoes", "stsb"], variants=["vanilla", "freelb"], seeds=[1, 2, 3]
     )
+    write_plan(made)
+    shutil.copy(fresh_database, made.results / "mlflow.db")
+    return made
+
+
+def mirrored(plan: Plan) -> dict[str, int]:
+    return mirror(plan.results, plan.experiment.name)
+
+
+def fail(plan: Plan, run: Run, last: str) -> None:
+    """Leave the log of a try that came to nothing."""
+    path = RunFolder(plan.run_folder(run)).next_attempt()
+    path.write_text(f"2026-01-01 INFO going\n{last}\n")
+
+
+def plant_all(plan: Plan) -> None:
+    """Plant runs of every kind."""
+    for number, run in enumerate(plan.runs[:8]):
+        flags: dict[str, Any] = {"chance_p": 0.001, "perturbation": {"l2": 0.1, "resolved": True}}
+        plant(plan, run, 0.5 + number / 100, curve=[(1, 0.25), (2, 1 / 3)], subset="a part", **flags)
+    plant(plan, plan.runs[8], None, "diverged")
+    fail(plan, plan.runs[9], f"{digest.FAILED}MemoryError: none left")
 
 
 def test_the_mirror_holds_each_run_once(plan: Plan) -> None:
-    folders = [planted(plan, run, 0.5) for run in plan.runs[:3]]
-    assert mirror(plan) == {"added": 3, "kept": 0, "superseded": 0}
-    assert mirror(plan) == {"added": 0, "kept": 3, "superseded": 0}
-    planted(plan, plan.runs[0], 0.75)
-    assert mirror(plan) == {"added": 1, "kept": 2, "superseded": 0}
+    folders = [plant(plan, run, 0.5) for run in plan.runs[:3]]
+    assert mirrored(plan) == {"added": 3, "kept": 0, "superseded": 0}
+    assert mirrored(plan) == {"added": 0, "kept": 3, "superseded": 0}
+    plant(plan, plan.runs[0], 0.75)
+    assert mirrored(plan) == {"added": 1, "kept": 2, "superseded": 0}
     kept = folders[1].result_path.read_bytes()
     folders[1].result_path.unlink()
-    assert mirror(plan) == {"added": 0, "kept": 2, "superseded": 1}
+    assert mirrored(plan) == {"added": 0, "kept": 2, "superseded": 1}
     assert build_frame(plan)["status"].tolist()[:3] == ["ok", "missing", "ok"]
     folders[1].result_path.write_bytes(kept)
-    assert mirror(plan) == {"added": 0, "kept": 3, "superseded": 0}
-    client = open_store(plan.results)
-    runs = stored_runs(client, experiment_id(client, plan))
-    assert len(runs) == len({run.data.tags["run_key"] for run in runs}) == 3
+    assert mirrored(plan) == {"added": 0, "kept": 3, "superseded": 0}
+    runs = open_store(plan.results, "toy").runs()
+    assert len(runs) == len({run.tags["run_key"] for run in runs}) == 3
     assert build_frame(plan)["score"].tolist()[:3] == [0.75, 0.5, 0.5]
 
 
-def test_the_whole_table(plan: Plan) -> None:
-    scores = {
-        "rotten_tomatoes/tiny/vanilla": [(0.70, "ok"), (0.74, "ok"), (0.72, "ok")],
-        "rotten_tomatoes/tiny/freelb": [(0.80, "ok"), (0.50, "collapsed"), (None, "missing")],
-        "stsb/tiny/vanilla": [(0.6, "ok"), (None, "diverged"), (None, "missing")],
-    }
-    for run in plan.runs:
-        score, status = scores.get(run.cell.name, [(None, "missing")] * 3)[run.seed - 1]
-        if status != "missing":
-            planted(plan, run, score, status)
-    mirror(plan)
-    table = tables.main_table(plan, write_frame(plan))
-    assert tables.markdown(table) == (
-        "# A toy experiment\n\n"
-        "**toy**\n\n"
-        "| variant   | Rotten Tomatoes (accuracy)   | STS-B (pearson)   |\n"
-        "|-----------|------------------------------|-------------------|\n"
-        "| vanilla   | 72.0 ±2.0 (3/3)              | 60.0 d (1/3)      |\n"
-        "| freelb    | 65.0 ±21.2 cu (2/3)          | - (0/3)           |\n\n"
-        "7 of 12 runs. Percent: mean ± sample standard deviation over seeds "
-        "(runs with a score / runs planned).\n\n"
-        "c = collapsed (one class, or not better than chance: permutation p > .05), yet in the mean: "
-        "rotten_tomatoes/tiny/freelb/seed2.\n\n"
-        "d = diverged (NaN or infinity), without a score: stsb/tiny/vanilla/seed2.\n\n"
-        "u = perturbation unresolved: it changes the loss less than rounding does: "
-        "rotten_tomatoes/tiny/freelb/seed1.\n\n"
-        "Missing: rotten_tomatoes/tiny/freelb/seed3, stsb/tiny/vanilla/seed3, "
-        "stsb/tiny/freelb/seed1, stsb/tiny/freelb/seed2, stsb/tiny/freelb/seed3.\n"
+def test_a_failed_run_is_mirrored_until_a_retry_succeeds(plan: Plan) -> None:
+    fail(plan, plan.runs[0], f"{digest.FAILED}MemoryError: none left")
+    assert mirrored(plan)["added"] == 1
+    row = build_frame(plan).iloc[0]
+    assert (row["status"], row["reason"]) == ("failed", "MemoryError: none left")
+    fail(plan, plan.runs[0], f"{digest.FAILED}MemoryError: none left again")
+    assert mirrored(plan) == {"added": 1, "kept": 0, "superseded": 0}
+    plant(plan, plan.runs[0], 0.5)
+    assert mirrored(plan) == {"added": 1, "kept": 0, "superseded": 0}
+    (run,) = open_store(plan.results, "toy").runs()
+    assert run.tags["status"] == "ok"
+
+
+def test_a_run_at_work_has_not_failed(plan: Plan) -> None:
+    from harness.runs.lock import run_lock
+
+    fail(plan, plan.runs[0], "INFO still going")
+    with run_lock(plan.run_folder(plan.runs[0])):
+        assert digest.write_digest(plan) is None
+    assert digest.write_digest(plan) is not None
+
+
+def test_folders_give_the_frame_that_mlflow_gives(plan: Plan) -> None:
+    plant_all(plan)
+    mirrored(plan)
+    frame = write_frame(plan)
+    pd.testing.assert_frame_equal(frame, frame_from_folders(plan))
+    assert frame["status"].tolist() == ["ok"] * 8 + ["diverged", "failed", "missing", "missing"]
+    assert frame["curve_scores"][0] == [0.25, 1 / 3]
+    assert frame["subset"].tolist()[:9] == ["a part"] * 8 + [""]
+    stored = pd.read_parquet(frame_path(plan))
+    assert stored["score"].equals(frame["score"])
+
+
+def content(database: Path, experiment: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Return all rows of an experiment's runs, with the run's name in place of its id."""
+    connection = sqlite3.connect(database)
+    runs = connection.execute(
+        "select r.* from runs r join experiments e using (experiment_id) where e.name = ?", [experiment]
     )
-    text = tables.latex(table)
-    for part in ("\\toprule", "72.0 $\\pm$2.0 (3/3)", "\\textbf{toy}", "rotten\\_tomatoes"):
-        assert part in text
-    numbers = tables.comma_separated(table).splitlines()
-    assert numbers[0] == "# toy"
-    assert numbers[2].startswith("tiny,vanilla,rotten_tomatoes,72.000000,2.000000,3,3,0,0,0,0,")
+    names = [column[0] for column in runs.description]
+    found: dict[str, list[tuple[Any, ...]]] = {"runs": []}
+    ids = {}
+    for row in runs:
+        facts = dict(zip(names, row, strict=True))
+        ids[facts["run_uuid"]] = facts["name"]
+        facts["artifact_uri"] = facts["artifact_uri"].replace(facts["run_uuid"], "ID").rpartition("ID")[2]
+        facts.pop("run_uuid"), facts.pop("experiment_id")
+        found["runs"].append(tuple(facts.items()))
+    tables = [t for (t,) in connection.execute("select name from sqlite_master where type = 'table'")]
+    for table in tables:
+        columns = [c[1] for c in connection.execute(f"pragma table_info({table})")]
+        if "run_uuid" in columns and table != "runs":
+            rows = [
+                dict(zip(columns, row, strict=True)) for row in connection.execute(f"select * from {table}")
+            ]
+            found[table] = sorted(
+                tuple({**row, "run_uuid": ids[row["run_uuid"]]}.items())
+                for row in rows
+                if row["run_uuid"] in ids
+            )
+    found["runs"].sort()
+    return found
 
 
-def test_the_same_folders_give_the_same_bytes_from_a_store_made_anew(plan: Plan, tmp_path: Path) -> None:
-    for run in plan.runs:
-        planted(plan, run, 0.5 + run.seed / 100)
-    shutil.copytree(plan.folder / "runs", tmp_path / "elsewhere" / plan.experiment.name / "runs")
-    written = []
-    for one in (plan, replace(plan, results=tmp_path / "elsewhere")):
-        assert mirror(one)["added"] == 12
-        frame = write_frame(one)
-        assert pd.read_parquet(one.folder / "frame.parquet").equals(frame)
-        written.append({p.name: p.read_bytes() for p in tables.write_tables(one, frame)})
-    assert written[0] == written[1]
+def test_the_bulk_way_writes_the_rows_that_the_client_writes(plan: Plan) -> None:
+    plant_all(plan)
+    entries = [entry_of(folder, key, text, why) for key, text, folder, why in folders(plan.folder)]
+    by_client, in_bulk = open_store(plan.results, "client"), open_store(plan.results, "bulk")
+    assert isinstance(in_bulk, DatabaseStore)
+    ServerStore(by_client.client, str(by_client.experiment)).add(entries)
+    in_bulk.add(entries)
+    database = plan.results / "mlflow.db"
+    expected = content(database, "client")
+    assert len(expected["runs"]) == 10
+    assert all(len(expected[table]) > 20 for table in ("tags", "params", "metrics", "latest_metrics"))
+    assert content(database, "bulk") == expected
+    files = {
+        name: sorted(p.name for p in (plan.results / "mlflow-artifacts" / name).rglob("*") if p.is_file())
+        for name in ("client", "bulk")
+    }
+    assert files["client"] == files["bulk"] and files["bulk"].count("result.json") == 9
 
 
-def test_without_results_the_table_says_so(plan: Plan) -> None:
-    mirror(plan)
-    text = tables.markdown(tables.main_table(plan, write_frame(plan)))
-    assert "0 of 12 runs" in text and "- (0/3)" in text
+def test_both_ways_read_the_same(plan: Plan) -> None:
+    plant_all(plan)
+    mirrored(plan)
+    bulk = open_store(plan.results, "toy")
+    client = ServerStore(bulk.client, str(bulk.experiment))
+    assert sorted(bulk.runs(), key=lambda r: r.id) == sorted(client.runs(), key=lambda r: r.id)
+    assert bulk.curves({"selection.accuracy"}) == client.curves({"selection.accuracy"}) != {}
+
+
+def track(plan: Plan, **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "harness", "track", str(plan.file), "--out", str(plan.results)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **environment}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def test_four_processes_at_once_on_a_fresh_store_leave_each_run_once(plan: Plan) -> None:
+    (plan.results / "mlflow.db").unlink()
+    for run in plan.runs[:6]:
+        plant(plan, run, 0.5)
+    started = [track(plan) for _ in range(4)]
+    texts = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0] * 4, texts
+    assert sum("6 added" in text for text in texts) == 1
+    runs = open_store(plan.results, "toy").runs()
+    assert len(runs) == len({run.tags["run_key"] for run in runs}) == 6
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Return the address of an MLflow server over the database in ``request.param``."""
+    backend = request.getfixturevalue(request.param)
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--backend-store-uri", backend]
+    command += ["--artifacts-destination", str(tmp_path / "served")]
+    with (tmp_path / "server.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                urlopen(f"{address}/health", timeout=1)
+                break
+            except OSError:
+                time.sleep(0.5)
+        else:
+            pytest.fail((tmp_path / "server.log").read_text())
+        yield address
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(timeout=30)
+
+
+@pytest.fixture
+def sqlite_uri(tmp_path: Path, fresh_database: Path) -> str:
+    shutil.copy(fresh_database, tmp_path / "server.db")
+    return f"sqlite:///{tmp_path}/server.db"
+
+
+@pytest.fixture
+def postgres_uri(tmp_path: Path) -> Iterator[str]:
+    """Return the address of a PostgreSQL server of our own; skipped where there is none."""
+    pytest.importorskip("psycopg2")
+    if not POSTGRES:
+        pytest.skip("no PostgreSQL server under /usr/lib/postgresql")
+    binaries, data, port = POSTGRES[-1].parent, tmp_path / "postgres", free_port()
+    data.mkdir()
+    prefix = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to be started by root
+        for folder in (data, *list(tmp_path.parents)[:-2]):
+            folder.chmod(0o755)
+        shutil.chown(data, "postgres", "postgres")
+        prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    make = [binaries / "initdb", "-D", data, "-U", "harness", "--auth=trust", "--no-sync"]
+    subprocess.run([*prefix, *make], check=True, capture_output=True, cwd="/")
+    serve = [binaries / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", ""]
+    with (tmp_path / "postgres.log").open("w") as log:
+        process = subprocess.Popen([*prefix, *serve], stdout=log, stderr=log, cwd="/")
+    try:
+        ready = [binaries / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
+        for _ in range(60):
+            if subprocess.run(ready, check=False, capture_output=True).returncode == 0:
+                break
+            time.sleep(0.5)
+        yield f"postgresql://harness@127.0.0.1:{port}/postgres"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.mark.parametrize("server", ["sqlite_uri", "postgres_uri"], indirect=True)
+def test_a_server_holds_what_the_folders_hold(
+    plan: Plan, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    plant_all(plan)
+    assert mirrored(plan) == {"added": 10, "kept": 0, "superseded": 0}
+    pd.testing.assert_frame_equal(build_frame(plan), frame_from_folders(plan))
+    plant(plan, plan.runs[0], 0.75)
+    shutil.rmtree(plan.run_folder(plan.runs[1]))
+    assert mirrored(plan) == {"added": 1, "kept": 8, "superseded": 1}
+    started = [track(plan, MLFLOW_TRACKING_URI=server) for _ in range(4)]
+    assert [process.communicate()[0] and process.returncode for process in started] == [0] * 4
+    store = open_store(plan.results, "toy")
+    runs = store.runs()
+    assert len(runs) == len({run.tags["run_key"] for run in runs}) == 10
+    (run,) = [run for run in runs if run.tags["run_key"] == plan.runs[0].key]
+    names = {file.path for file in store.client.list_artifacts(run.id)}
+    assert names == {"result.json", "config.yaml", "provenance.json"}
+
+
+def test_postgresql_itself_can_be_the_store(
+    plan: Plan, postgres_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgres_uri)
+    plant_all(plan)
+    assert mirrored(plan)["added"] == 10
+    assert mirrored(plan)["kept"] == 10
+    pd.testing.assert_frame_equal(build_frame(plan), frame_from_folders(plan))
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_a_store_that_does_not_answer_is_a_plain_error_within_seconds(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://me:secret@127.0.0.1:{port}/")
+    start = time.monotonic()
+    with pytest.raises(HarnessError, match=f"nothing answers at 127.0.0.1:{port}") as caught:
+        open_store(plan.results, "toy")
+    assert time.monotonic() - start < 10
+    assert "secret" not in str(caught.value)
 
 
 def test_the_digest_groups_failures_by_cause(plan: Plan) -> None:
-    def failed(run: Run, last: str) -> None:
-        path = RunFolder(plan.run_folder(run)).next_attempt()
-        path.write_text(f"2026-01-01 INFO going\n{last}\n")
-
-    planted(plan, plan.runs[0], 0.5).next_attempt().write_text("fine\n")
+    plant(plan, plan.runs[0], 0.5).next_attempt().write_text("fine\n")
     for run in plan.runs[1:6]:
-        failed(run, f"{digest.FAILED}RuntimeError: {run.name}: no memory for {run.seed * 1000} bytes")
-    failed(plan.runs[6], "INFO still going")
+        fail(plan, run, f"{digest.FAILED}RuntimeError: {run.name}: no memory for {run.seed * 1000} bytes")
+    fail(plan, plan.runs[6], "INFO still going")
     text = digest.write_digest(plan)
     assert text is not None
     assert text.startswith("# toy: 6 failed, 1 of 12 runs done")
@@ -157,6 +328,6 @@ def test_the_digest_groups_failures_by_cause(plan: Plan) -> None:
     listed = (plan.folder / "failed.txt").read_text().splitlines()
     assert sorted(listed) == sorted(str(RunFolder(plan.run_folder(r)).result_path) for r in plan.runs[1:7])
     for run in plan.runs[1:7]:
-        planted(plan, run, 0.5)
+        plant(plan, run, 0.5)
     assert digest.write_digest(plan) is None
     assert not (plan.folder / "failed.txt").exists()

@@ -12,7 +12,8 @@ def register(commands: Commands) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Open the store once; the first opening makes its schema."""
-    from harness.report.store import open_store, tracking_uri
+    from harness.report.store import open_client, shown_uri, store_lock, tracking_uri
 
-    open_store(chosen.out)
-    print(tracking_uri(chosen.out))
+    with store_lock(chosen.out):
+        open_client(chosen.out)
+    print(shown_uri(tracking_uri(chosen.out)))

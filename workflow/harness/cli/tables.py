@@ -26,9 +26,9 @@ def run(chosen: argparse.Namespace) -> None:
     plan = make_plan(experiment_file(chosen.experiment), chosen.out)
     if not frame_path(plan).is_file():
         raise HarnessError(f"{frame_path(plan)}: there is no such file; make it with: snakemake tables")
-    files = write_tables(plan, pd.read_parquet(frame_path(plan)))
+    files = write_tables(plan.as_json(), pd.read_parquet(frame_path(plan)), plan.folder / "tables")
     print(files[0].read_text(encoding="utf-8"))
-    print("tables: " + " ".join(map(str, files)))
+    print(f"tables: {plan.folder}/tables: {' '.join(path.name for path in files)}")
     digest = write_digest(plan)
     if digest is not None:
         print(f"\n{digest}")

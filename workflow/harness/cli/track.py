@@ -15,12 +15,13 @@ def register(commands: Commands) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Bring MLflow and the frame in line with the run folders."""
-    from harness.plan.plan import make_plan
+    from harness.plan.plan import make_plan, write_plan
     from harness.report.frame import MISSING, frame_path, write_frame
     from harness.report.mirror import mirror
 
     plan = make_plan(experiment_file(chosen.experiment), chosen.out)
-    counts = mirror(plan)
+    write_plan(plan)
+    counts = mirror(plan.results, plan.experiment.name)
     frame = write_frame(plan)
     print(f"MLflow: {', '.join(f'{n} {word}' for word, n in counts.items())}")
     print(f"{frame_path(plan)}: {int((frame['status'] != MISSING).sum())} of {len(frame)} runs")

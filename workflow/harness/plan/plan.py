@@ -81,7 +81,7 @@ class Plan:
             "experiment": self.experiment.model_dump(),
             "file": shown(self.file),
             "tasks": {
-                c.task_name: {"title": c.task.title, "rank": c.task.rank, "report": c.task.report}
+                c.task_name: c.task.model_dump(mode="json", include={"title", "rank", "report", "metrics"})
                 for c in self.cells
             },
             "models": {c.model_name: {"title": c.model.title, "seen": c.model.seen} for c in self.cells},

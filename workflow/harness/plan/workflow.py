@@ -7,10 +7,10 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.paths import CONFIG, shown
 from harness.plan.plan import Plan, make_plan, write_plan
+from harness.plan.tables import FORMS, tables_of
 from harness.runs.folder import RunFolder
 
 DEFAULT = CONFIG / "quick.yaml"
-TABLE_FORMS = ("md", "tex", "csv")
 
 
 class Workflow:
@@ -33,7 +33,7 @@ class Workflow:
             ]
             for c in plan.cells
         }
-        self.tables = [f"{self.folder}/tables/main.{form}" for form in TABLE_FORMS]
+        self.tables = [f"{self.folder}/tables/{name}.{form}" for name in tables_of(facts) for form in FORMS]
 
     def run(self, wildcards: Any) -> dict[str, Any]:
         """Return the facts of the run whose folder the wildcards spell."""

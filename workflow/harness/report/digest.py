@@ -8,6 +8,7 @@ from harness.plan.grid import Run
 from harness.plan.plan import Plan
 from harness.runs.atomic import write_text
 from harness.runs.folder import RunFolder
+from harness.runs.lock import is_held
 
 FAILED = "FAILED "
 """Start of the last line of a try's log when it ended with an error."""
@@ -19,12 +20,18 @@ def failed_runs(plan: Plan) -> dict[str, list[tuple[Run, str]]]:
     """Return the runs that were tried and have no result: cause to (run, first telling log line)."""
     groups: dict[str, list[tuple[Run, str]]] = defaultdict(list)
     for run in plan.runs:
-        folder = RunFolder(plan.run_folder(run))
-        logs = folder.attempt_logs()
-        if logs and not folder.result_path.exists():
-            line = _telling_line(logs[-1])
+        line = failure(RunFolder(plan.run_folder(run)))
+        if line is not None:
             groups[_cause(line, run)].append((run, line))
     return dict(groups)
+
+
+def failure(folder: RunFolder) -> str | None:
+    """Return why the last try came to nothing; None for a run with a result, at work, or never tried."""
+    logs = folder.attempt_logs()
+    if not logs or folder.result_path.exists() or is_held(folder.path):
+        return None
+    return _telling_line(logs[-1])
 
 
 def _telling_line(path: Path) -> str:

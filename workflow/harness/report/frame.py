@@ -1,16 +1,21 @@
-"""The frame: one row for each planned run, exported from MLflow; all that tables read."""
+"""The frame: one row for each planned run, exported from MLflow; all that tables read of it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from harness.plan.grid import Run
 from harness.plan.plan import Plan
-from harness.report.mirror import experiment_id, stored_runs
-from harness.report.store import open_store
+from harness.report.entry import CONTENT
+from harness.report.mirror import SUPERSEDED
+from harness.report.store import Curves, Stored, open_store
 
 MISSING = "missing"
+TEXTS = ["status", "perturbation", "selection", "subset", "seen", "reason", "commit", "dirty", "weights"]
 IDENTITY = ["task", "model", "variant", "method", "seed", "run_key"]
+FIRST = [*IDENTITY, *TEXTS, "score", "curve_steps", "curve_scores"]
 
 
 def frame_path(plan: Plan) -> Path:
@@ -19,41 +24,48 @@ def frame_path(plan: Plan) -> Path:
 
 
 def build_frame(plan: Plan) -> pd.DataFrame:
-    """Return the frame: planned runs in their order, with what MLflow knows of each.
-
-    ``status`` is ok, collapsed, diverged or missing; ``perturbation`` is resolved, unresolved or empty
-    (the method has none); ``score`` is the ranking metric on the first
-    report split (not a number where there is none).
-    """
-    client = open_store(plan.results)
+    """Return the frame from MLflow: planned runs in their order, with what it holds of each."""
+    store = open_store(plan.results, plan.experiment.name)
     stored = {
-        run.data.tags["run_key"]: run.data
-        for run in stored_runs(client, experiment_id(client, plan))
-        if "superseded" not in run.data.tags and "result_sha256" in run.data.tags
+        run.tags["run_key"]: run for run in store.runs() if SUPERSEDED not in run.tags and CONTENT in run.tags
     }
-    rows = []
-    for run in plan.runs:
-        cell, data = run.cell, stored.get(run.key)
-        row: dict[str, Any] = {
-            "task": cell.task_name,
-            "model": cell.model_name,
-            "variant": cell.variant,
-            "method": cell.method.name,
-            "seed": run.seed,
-            "run_key": run.key,
-            "status": data.tags["status"] if data else MISSING,
-            "perturbation": data.tags.get("perturbation", "") if data else "",
-            "reason": data.tags.get("reason", "") if data else "",
-            "commit": data.tags.get("commit", "") if data else "",
-        }
-        metrics = data.metrics if data else {}
-        row["score"] = metrics.get(f"report.{cell.task.report[0]}.{cell.task.rank}")
-        row |= {name: metrics[name] for name in sorted(metrics) if not name.startswith("selection.")}
-        rows.append(row)
-    frame = pd.DataFrame(rows)
-    first = [*IDENTITY, "status", "perturbation", "reason", "commit", "score"]
+    return frame_of(plan, stored, store.curves({f"selection.{c.task.rank}" for c in plan.cells}))
+
+
+def frame_of(plan: Plan, stored: Mapping[str, Stored], curves: Curves) -> pd.DataFrame:
+    """Return the frame of ``stored``, runs by their key.
+
+    ``status`` is ok, collapsed, diverged, failed or missing; ``perturbation`` resolved, unresolved or
+    empty (the method has none); ``subset`` and ``seen`` say why a score is not like others; ``score``
+    is the ranking metric on the first report split; ``curve_steps`` and ``curve_scores`` are the
+    evaluations of the ranking metric on the selection split.
+    """
+    frame = pd.DataFrame([_row(plan, run, stored.get(run.key), curves) for run in plan.runs])
     frame["score"] = frame["score"].astype("float64")
-    return frame[[*first, *sorted(set(frame.columns) - set(first))]]
+    return frame[[*FIRST, *sorted(set(frame.columns) - set(FIRST))]]
+
+
+def _row(plan: Plan, run: Run, stored: Stored | None, curves: Curves) -> dict[str, Any]:
+    cell = run.cell
+    tags, metrics = (stored.tags, stored.metrics) if stored else ({}, {})
+    curve = curves.get((stored.id, f"selection.{cell.task.rank}"), []) if stored else []
+    row: dict[str, Any] = {
+        "task": cell.task_name,
+        "model": cell.model_name,
+        "variant": cell.variant,
+        "method": cell.method.name,
+        "seed": run.seed,
+        "run_key": run.key,
+        **{name: tags.get(name, "") for name in TEXTS},
+        "status": tags.get("status", MISSING),
+        "weights": tags.get("hash.weights", ""),
+        "score": metrics.get(f"report.{cell.task.report[0]}.{cell.task.rank}"),
+        "curve_steps": [step for step, _ in curve],
+        "curve_scores": [score for _, score in curve],
+    }
+    if stored and not row["seen"]:
+        row["seen"] = cell.model.seen.get(cell.task_name, "")
+    return row | {name: metrics[name] for name in sorted(metrics) if not name.startswith("selection.")}
 
 
 def write_frame(plan: Plan) -> pd.DataFrame:
@@ -62,6 +74,6 @@ def write_frame(plan: Plan) -> pd.DataFrame:
     path = frame_path(plan)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
-    frame.to_parquet(temporary, index=False)
+    frame.to_parquet(temporary, index=False, compression="zstd")
     temporary.replace(path)
     return frame

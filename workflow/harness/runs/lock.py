@@ -48,6 +48,12 @@ def run_lock(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def is_held(folder: Path) -> bool:
+    """Tell whether somebody who is alive holds the lock of ``folder``."""
+    holder = _read(folder / "lock")
+    return holder is not None and is_alive(holder, folder / "lock")
+
+
 def _identity() -> dict[str, Any]:
     return {
         "host": socket.gethostname(),

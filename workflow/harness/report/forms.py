@@ -1,0 +1,66 @@
+"""Tables as Markdown, LaTeX (booktabs) and CSV; the same table gives the same bytes."""
+
+import csv
+import io
+from typing import Any
+
+from tabulate import tabulate
+
+from harness.report.table import Table
+
+SPECIAL = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
+SPECIAL |= {c: f"\\{c}" for c in "&%$#_{}"}
+SPECIAL |= {"<": "$<$", ">": "$>$", "±": "$\\pm$", "†": "$\\dagger$", "‡": "$\\ddagger$", "|": "\\textbar{}"}
+SPECIAL |= {"≠": "$\\neq$", "[": "{[}", "]": "{]}"}
+
+
+def markdown(table: Table) -> str:
+    """Return the table as Markdown, one section a block where there are several."""
+    parts = [f"# {table.title}"]
+    parts += [f"**{table.banner}**"] if table.banner else []
+    parts += [table.about] if table.about else []
+    for block in table.blocks:
+        parts += [f"## {block.title}"] if len(table.blocks) > 1 else []
+        rows = [[text.replace("|", "\\|") for text in row] for row in block.rows]
+        parts.append(tabulate(rows, headers=table.head, tablefmt="github", disable_numparse=True))
+    return "\n\n".join([*parts, *table.notes]) + "\n"
+
+
+def latex(table: Table) -> str:
+    """Return the table as LaTeX; it needs the package booktabs."""
+    width = len(table.head)
+    lines = ["\\begin{table}", "\\centering", "\\small", f"\\begin{{tabular}}{{{'l' * width}}}", "\\toprule"]
+    lines.append(_row(table.head))
+    for block in table.blocks:
+        lines.append("\\midrule")
+        if len(table.blocks) > 1:
+            lines.append(f"\\multicolumn{{{width}}}{{l}}{{\\textit{{{escape(block.title)}}}}} \\\\")
+        lines += [_row(row) for row in block.rows]
+    banner = f"\\textbf{{{escape(table.banner)}}} " if table.banner else ""
+    caption = escape(" ".join([f"{table.title}.", table.about, *table.notes]))
+    lines += ["\\bottomrule", "\\end{tabular}", f"\\caption{{{banner}{caption}}}", "\\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def _row(texts: list[str]) -> str:
+    return " & ".join(escape(text) for text in texts) + " \\\\"
+
+
+def escape(text: str) -> str:
+    """Return ``text`` with what is special to TeX written out."""
+    return "".join(SPECIAL.get(c, c) for c in text)
+
+
+def comma_separated(table: Table) -> str:
+    """Return the numbers of the table, one line a cell, under a comment with the banner if any."""
+    out = io.StringIO()
+    out.write(f"# {table.banner}\n" if table.banner else "")
+    names = list(dict.fromkeys(name for line in table.numbers for name in line))
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_plain(line.get(name)) for name in names] for line in table.numbers)
+    return out.getvalue()
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.6f}" if isinstance(value, float) else "" if value is None else str(value)
