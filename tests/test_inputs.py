@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from harness.inputs import packages
 from harness.inputs.models import load_tokenizer
 from harness.inputs.rows import Row, content_order, rows_hash
 from harness.inputs.sources import load_splits
-from harness.inputs.tokens import STAMP, open_tokens, tokenize
+from harness.inputs.tokens import STAMP, damage, open_tokens, tokenize
 from harness.plan import catalogue
 from harness.plan.task import Rows, Task
 
@@ -136,4 +137,23 @@ def test_a_half_made_cache_is_made_again(tmp_path: Path) -> None:
     tokenize({"train": ROWS}, load_tokenizer(catalogue.model("tiny")), 16, folder)
     assert (folder / STAMP).is_file()
     assert len(open_tokens(folder, "train").labels) == len(ROWS)
+    assert [p.name for p in tmp_path.iterdir()] == ["tokens"]
+
+
+@pytest.mark.parametrize("name", ["train/ids.npy", "train/labels.npy", STAMP])
+def test_a_damaged_cache_is_seen_and_made_again_by_several_at_once_under_a_reader(
+    tmp_path: Path, name: str
+) -> None:
+    folder, tokenizer = tmp_path / "tokens", load_tokenizer(catalogue.model("tiny"))
+    tokenize({"train": ROWS}, tokenizer, 16, folder)
+    assert damage(folder) is None
+    reader = open_tokens(folder, "train")
+    broken = tmp_path / "broken"
+    broken.write_bytes((folder / name).read_bytes()[:-4])
+    broken.replace(folder / name)
+    assert name.rpartition("/")[2] in str(damage(folder))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: tokenize({"train": ROWS}, tokenizer, 16, folder), range(4)))
+    assert damage(folder) is None
+    assert reader.ids.tolist() == open_tokens(folder, "train").ids.tolist()
     assert [p.name for p in tmp_path.iterdir()] == ["tokens"]

@@ -46,6 +46,7 @@ def execute(plan: Plan, run: Run, threads: int, stop: StopRequest | None = None)
     """
     torch.set_num_threads(threads)
     cell, folder = run.cell, RunFolder(plan.run_folder(run))
+    folder.sweep()
     checkpoints = Checkpoints(folder.checkpoints, run.key)
     ready = prepare(plan, cell, run.seed)
     method = type(cell.method)(cell.method.arguments)  # its state is this run's alone

@@ -12,7 +12,8 @@ from harness.core.loop import Data, Split, cut
 from harness.core.streams import Streams
 from harness.inputs.models import centre_head, load_network, load_tokenizer
 from harness.inputs.sources import load_splits
-from harness.inputs.tokens import STAMP, open_tokens, tokenize
+from harness.inputs.tokens import STAMP, damage, open_tokens, tokenize
+from harness.paths import shown
 from harness.plan.grid import Cell
 from harness.plan.plan import Plan
 
@@ -29,13 +30,15 @@ class Prepared:
 
 
 def ensure_tokens(plan: Plan, cell: Cell) -> Path:
-    """Return the folder with the token ids of ``cell``, made now if it is not there.
+    """Return the folder with the token ids of ``cell``, made now if it is not there or damaged.
 
     Raises:
         HarnessError: the data is missing or not the declared one.
     """
     folder = plan.tokens_folder(cell)
-    if not (folder / STAMP).is_file():
+    if (wrong := damage(folder)) is not None:
+        if (folder / STAMP).is_file():
+            log.warning("token ids in %s are made again: %s", shown(folder), wrong)
         root = Path(plan.experiment.data_root).expanduser() if plan.experiment.data_root else None
         splits = load_splits(cell.task_name, cell.task, root)
         facts = tokenize(splits, load_tokenizer(cell.model), cell.protocol.max_length, folder)
