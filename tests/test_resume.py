@@ -149,7 +149,7 @@ def check_killed(reports: list[dict[str, Any]], kills: int) -> None:
     for report in reports:
         assert report["equal"] and set(report["hashes"]) == {report["undisturbed"]}, report
         assert report["kills"] == kills
-        assert any(batch > 0 for batch in report["after_batch"]) or kills < 12
+        assert any(report["after_batch"]), "no try came to its first checkpoint"
 
 
 def test_what_a_killed_writer_left_is_swept_away(tmp_path: Path, undisturbed: dict[str, object]) -> None:
@@ -165,7 +165,7 @@ def test_what_a_killed_writer_left_is_swept_away(tmp_path: Path, undisturbed: di
 
 
 def test_killed_at_random_moments_a_run_ends_in_the_same_bits(tmp_path: Path) -> None:
-    check_killed(kill(tmp_path, 2), 2)
+    check_killed(kill(tmp_path, 3), 3)
 
 
 @pytest.mark.slow

@@ -112,10 +112,10 @@ def main(file: Path, out: Path, kills: int, seed: int) -> None:
     logging.disable()
     metrics.RESAMPLES = 9  # the chance p-value is most of a tiny run's time, and no matter here
     calm, wild = make_plan(file, out / "calm"), make_plan(file, out / "wild")
-    prepare(calm, calm.cells[0], seed=1)  # what is imported here, no try imports again
+    for plan in (calm, wild):  # what is imported and made here, no try imports or makes again
+        prepare(plan, plan.cells[0], seed=1)
     for run, same in zip(calm.runs, wild.runs, strict=True):
-        whole(calm, run)
-        seconds = whole(calm, run)  # token ids are there by now
+        seconds = whole(calm, run)
         report = disturbed(wild, same, kills, seconds, random.Random(seed))
         calm_folder, wild_folder = RunFolder(calm.run_folder(run)), RunFolder(wild.run_folder(same))
         expected = calm_folder.result()

@@ -26,7 +26,7 @@ def make_result(
     report: dict[str, Split],
     logits: dict[str, np.ndarray],
     cause: str | None,
-    meter: Meter,
+    encoder: Encoder,
 ) -> Result:
     """Return the record of a run; ``cause`` says why it diverged, None if it did not."""
     cell = run.cell
@@ -50,8 +50,8 @@ def make_result(
         metrics={name: scores(cell.task, report[name].labels, values) for name, values in logits.items()},
         curve=_curve(training, SELECTION, cell.task.rank),
         report_curve=_curve(training, cell.task.ranked, cell.task.rank),
-        cost=_cost(training, meter),
-        flags=flags,
+        cost=_cost(training, encoder.meter, encoder.device),
+        flags={**flags, "micro_batch": encoder.micro_batch},
         hashes={},
     )
 
@@ -67,7 +67,7 @@ def _curve(training: Training, split: str, rank: str) -> Curve:
     )
 
 
-def _cost(training: Training, meter: Meter) -> Cost:
+def _cost(training: Training, meter: Meter, device: torch.device) -> Cost:
     return Cost(
         forward_passes=meter.forward,
         backward_passes=meter.backward,
@@ -79,12 +79,12 @@ def _cost(training: Training, meter: Meter) -> Cost:
         evaluation_passes=training.evaluation_passes,
         train_seconds=round(training.train_seconds, 3),
         evaluation_seconds=round(training.evaluation_seconds, 3),
-        peak_memory_mb=round(_peak_memory_mb(), 1),
+        peak_memory_mb=round(_peak_memory_mb(device), 1),
     )
 
 
-def _peak_memory_mb() -> float:
-    if torch.cuda.is_available():
+def _peak_memory_mb(device: torch.device) -> float:
+    if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from harness.core.encoder import Encoder
 from harness.core.loop import Data, Split, cut
@@ -16,6 +15,7 @@ from harness.inputs.tokens import STAMP, damage, open_tokens, tokenize
 from harness.paths import shown
 from harness.plan.grid import Cell
 from harness.plan.plan import Plan
+from harness.runs.device import choose_device
 
 log = logging.getLogger(__name__)
 
@@ -51,18 +51,13 @@ def ensure_tokens(plan: Plan, cell: Cell) -> Path:
     return folder
 
 
-def choose_device() -> torch.device:
-    """Return the GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def prepare(plan: Plan, cell: Cell, seed: int) -> Prepared:
     """Return the encoder with the seed's fresh head, the seed's streams, and the rows of ``cell``.
 
     Raises:
         HarnessError: data or weights are missing, or not the declared ones.
     """
-    device = choose_device()
+    device = choose_device(plan.experiment.device, cell.protocol.precision)
     tokens = ensure_tokens(plan, cell)
     streams = Streams(seed, cell.task_name, cell.model_name, device)
     training, selection = cut(open_tokens(tokens, cell.task.train), cell.protocol)
