@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from harness.inputs.checks import to_rows
 from harness.inputs.models import load_tokenizer, model_folder
 from harness.inputs.rows import Row, content_order, rows_hash
 from harness.inputs.sources import Folders, load_splits
-from harness.inputs.tokens import STAMP, open_tokens, tokenize
+from harness.inputs.tokens import STAMP, damage, open_tokens, tokenize
 from harness.plan import catalogue
 from harness.plan.task import Rows, Task
 
@@ -192,3 +193,22 @@ def test_one_text_of_a_pair_may_be_empty_where_the_task_says_so() -> None:
         to_rows(catalogue.task("qqp"), table.assign(question1=" "), "f")
     with pytest.raises(HarnessError, match="row 1: expected a text"):
         to_rows(catalogue.task("qqp").model_copy(update={"empty_texts": False}), table, "f")
+
+
+@pytest.mark.parametrize("name", ["train/ids.npy", "train/labels.npy", STAMP])
+def test_a_damaged_cache_is_seen_and_made_again_by_several_at_once_under_a_reader(
+    tmp_path: Path, name: str
+) -> None:
+    folder, tokenizer = tmp_path / "tokens", tiny_tokenizer()
+    tokenize({"train": ROWS}, tokenizer, 16, folder)
+    assert damage(folder) is None
+    reader = open_tokens(folder, "train")
+    broken = tmp_path / "broken"
+    broken.write_bytes((folder / name).read_bytes()[:-4])
+    broken.replace(folder / name)
+    assert name.rpartition("/")[2] in str(damage(folder))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: tokenize({"train": ROWS}, tokenizer, 16, folder), range(4)))
+    assert damage(folder) is None
+    assert reader.ids.tolist() == open_tokens(folder, "train").ids.tolist()
+    assert [p.name for p in tmp_path.iterdir()] == ["tokens"]

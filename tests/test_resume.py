@@ -18,14 +18,17 @@ import tries
 
 from harness.core import evaluate, metrics
 from harness.errors import HarnessError
+from harness.inputs.rows import Row, rows_hash
 from harness.paths import ROOT
 from harness.plan import catalogue
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
+from harness.plan.task import Rows
 from harness.runs import stop
 from harness.runs.checkpoint import Checkpoints
 from harness.runs.execute import InterruptedRunError, execute
 from harness.runs.folder import RunFolder
+from harness.runs.prepare import ensure_tokens
 from harness.runs.stop import StopRequest
 
 SETTINGS = {
@@ -146,11 +149,23 @@ def check_killed(reports: list[dict[str, Any]], kills: int) -> None:
     for report in reports:
         assert report["equal"] and set(report["hashes"]) == {report["undisturbed"]}, report
         assert report["kills"] == kills
-    assert any(batch > 0 for report in reports for batch in report["after_batch"])
+        assert any(report["after_batch"]), "no try came to its first checkpoint"
+
+
+def test_what_a_killed_writer_left_is_swept_away(tmp_path: Path, undisturbed: dict[str, object]) -> None:
+    plan, run, folder = toy(tmp_path)
+    interrupt(plan, run, 4)
+    (folder.path / ".metrics.jsonl.abc").write_text("half a line")
+    (folder.checkpoints / ".def").mkdir()
+    other = folder.path / ".lock.elsewhere.1"  # somebody who is about to ask for the lock
+    other.touch()
+    execute(plan, run, 1)
+    other.unlink()
+    assert tries.comparable(folder) == undisturbed
 
 
 def test_killed_at_random_moments_a_run_ends_in_the_same_bits(tmp_path: Path) -> None:
-    check_killed(kill(tmp_path, 2), 2)
+    check_killed(kill(tmp_path, 3), 3)
 
 
 @pytest.mark.slow
@@ -404,3 +419,48 @@ def test_two_processes_that_start_the_same_run_do_it_once(tmp_path: Path) -> Non
     found, expected = folder.result(), calm_folder.result()
     assert found is not None and expected is not None and found.hashes == expected.hashes
     assert not (folder.path / "lock").exists()
+
+
+# --- what a run reads
+
+
+def test_damaged_token_ids_are_made_again_with_a_warning(
+    tmp_path: Path, undisturbed: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    plan, run, folder = toy(tmp_path)
+    ids = ensure_tokens(plan, run.cell) / "train" / "ids.npy"
+    content = bytearray(ids.read_bytes())
+    content[-1] ^= 1
+    ids.write_bytes(content)
+    execute(plan, run, 1)
+    assert "are made again: train/ids.npy has another hash" in caplog.text
+    assert tries.comparable(folder) == undisturbed
+
+
+def test_data_that_changed_after_planning_are_refused_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Row((f"text number {number}",), number % 2) for number in range(64)]
+    declared = Rows(count=len(rows), hash=rows_hash(rows))
+    task = catalogue.task("sst2").model_copy(update={"rows": {"train": declared, "validation": declared}})
+    monkeypatch.setattr(catalogue, "task", lambda name: task)
+    write_rows(tmp_path, rows)
+    plan, run, folder = toy(tmp_path, tasks=["sst2"], data_root=str(tmp_path))
+    changed = [*rows[:-1], Row(rows[-1].texts, 0)]
+    write_rows(tmp_path, changed)
+    with pytest.raises(HarnessError, match="not the declared ones"):
+        execute(plan, run, 1)
+    assert folder.result() is None and not plan.tokens_folder(run.cell).exists()
+    write_rows(tmp_path, rows)
+    execute(plan, run, 1)
+    write_rows(tmp_path, changed)  # the token ids are those of the declared rows: the file is not read again
+    folder.result_path.unlink()
+    execute(plan, run, 1)
+
+
+def write_rows(root: Path, rows: list[Row]) -> None:
+    folder = root / "glue" / "sst2"
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in ("train", "validation"):
+        lines = [f"{row.texts[0]},{row.label}" for row in rows]
+        (folder / f"{split}.csv").write_text("\n".join(["sentence,label", *lines]) + "\n")

@@ -34,7 +34,11 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("--data-root", metavar="DIR", help="folder with data files, instead of data packages")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a protocol value or method argument"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a protocol value, a method argument, or how it is computed (device=cpu)",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the experiment's)")
     parser.add_argument("--key", metavar="KEY", help="refuse to run unless the run has this key")
@@ -126,7 +130,8 @@ def _plan(chosen: argparse.Namespace) -> "Plan":
             variants={variant: VariantChange()},
             seeds=[chosen.seed],
         )
-    change = _with_set(whole.variants[variant], variant, chosen.set)
+    whole, pairs = _computing(whole, chosen.set)
+    change = _with_set(whole.variants[variant], variant, pairs)
     narrowed = whole.model_copy(
         update={
             "tasks": {task: whole.tasks[task]},
@@ -138,6 +143,21 @@ def _plan(chosen: argparse.Namespace) -> "Plan":
         }
     )
     return plan_of(narrowed, file, chosen.out)
+
+
+def _computing(whole: "Experiment", pairs: list[str]) -> tuple["Experiment", list[str]]:
+    """Return the experiment with the pairs of --set that say how runs are computed, and the other pairs."""
+    from harness.errors import MistakesError
+    from harness.plan.experiment import COMPUTING, Experiment
+    from harness.plan.strict import check
+    from harness.plan.yamlfile import read_value
+
+    ours = {pair: pair.partition("=") for pair in pairs if pair.partition("=")[0] in COMPUTING}
+    values = {key: read_value(value) for key, _, value in ours.values()}
+    settled, mistakes = check(Experiment, {**whole.model_dump(), **values}, "--set")
+    if settled is None:
+        raise MistakesError(mistakes)
+    return settled, [pair for pair in pairs if pair not in ours]
 
 
 def _must_hold(experiment: "Experiment", chosen: argparse.Namespace) -> None:
@@ -158,6 +178,7 @@ def _with_set(change: "VariantChange", variant: str, pairs: list[str]) -> "Varia
     from harness.errors import MistakesError, unknown
     from harness.methods.registry import method_class
     from harness.plan import catalogue
+    from harness.plan.experiment import COMPUTING
     from harness.plan.protocol import Protocol
     from harness.plan.yamlfile import read_value
 
@@ -173,7 +194,9 @@ def _with_set(change: "VariantChange", variant: str, pairs: list[str]) -> "Varia
         elif key in Protocol.model_fields:
             settings[key] = read_value(value)
         else:
-            mistakes.append(f"--set {pair}: {unknown('key', key, [*Protocol.model_fields, *known])}")
+            mistakes.append(
+                f"--set {pair}: {unknown('key', key, [*Protocol.model_fields, *known, *COMPUTING])}"
+            )
     if mistakes:
         raise MistakesError(mistakes)
     return change.model_copy(update={"settings": settings, "arguments": arguments})

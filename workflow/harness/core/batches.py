@@ -23,12 +23,19 @@ def collate(tokens: Tokens, rows: np.ndarray, device: torch.device) -> Batch:
     if labels.is_floating_point():
         labels = labels.to(torch.get_default_dtype())
     return Batch(
-        torch.from_numpy(ids).to(device, non_blocking=True),
-        torch.from_numpy(real.astype(np.int64)).to(device, non_blocking=True),
-        torch.from_numpy(types).to(device, non_blocking=True),
-        labels.to(device, non_blocking=True),
+        _moved(torch.from_numpy(ids), device),
+        _moved(torch.from_numpy(real.astype(np.int64)), device),
+        _moved(torch.from_numpy(types), device),
+        _moved(labels, device),
         int(lengths.sum()),
     )
+
+
+def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return the tensor on the device; a GPU copies it from pinned memory while the CPU goes on."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def shuffled(

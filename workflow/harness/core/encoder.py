@@ -14,12 +14,15 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from harness.core.loss_scale import LossScale
 from harness.core.packing import Packing, can_pack
+from harness.core.parts import in_parts
 from harness.core.streams import GlobalStream
 from harness.core.watch import Watch
 from harness.methods.interface import Batch, Draws, Pass, Passes
 
 Dropout = Literal["independent", "shared", "off"]
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
@@ -62,7 +65,10 @@ class Encoder:
         self.device = next(self.network.parameters()).device
         self._dropout_stream = dropout_stream
         self._shared_masks: Any = None
-        self._autocast = precision == "bf16"
+        self.micro_batch: int | None = None
+        """Examples computed at a time, to save memory; None computes a batch as a whole."""
+        self.loss_scale = LossScale(self.device) if precision == "fp16" else None
+        self._autocast = AUTOCAST.get(precision)
         self._packing = Packing(network) if pack and can_pack(network) else None
         self._backward_kind = "backward"
         self._word_layer: nn.Module = network.get_input_embeddings()
@@ -96,16 +102,36 @@ class Encoder:
         fed = words if words is not None else embedded
         if fed is not None:
             self._finite.append(fed.detach().isfinite().all())  # read only when a loss is not finite
+            if self.loss_scale is not None:
+                self.loss_scale.guard(fed)
         self._count_forward(batch)
-        if self._packing is not None:
-            self._packing.start(batch.mask)
         if self._shared_masks is not None:
             self._dropout_stream.reload(self._shared_masks)
+        if self.micro_batch is None or self.micro_batch >= len(batch.ids):
+            result = self._compute(batch, words, embedded, parameters)
+        else:
+            result = in_parts(self._compute, self.micro_batch, batch, words, embedded, parameters)
+        if result.logits.requires_grad:
+            result.logits.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
+        if self.watch is not None and words is None and embedded is None and parameters is None:
+            self.watch.clean = result.embedded.detach()
+        return result
+
+    def _compute(
+        self,
+        batch: Batch,
+        words: Tensor | None,
+        embedded: Tensor | None,
+        parameters: Mapping[str, Tensor] | None,
+    ) -> Pass:
+        """Run the network on a batch, or on a part of one."""
+        if self._packing is not None:
+            self._packing.start(batch.mask)
         self._replace = {"words": words, "embedded": embedded}
         given = {"input_ids": batch.ids, "attention_mask": batch.mask, "token_type_ids": batch.types}
         given = {name: given[name] for name in self._accepted(given)}
         try:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
+            with torch.autocast(self.device.type, self._autocast, enabled=self._autocast is not None):
                 if parameters is None:
                     output = self.network(**given)
                 else:
@@ -113,13 +139,9 @@ class Encoder:
         finally:
             self._replace = {"words": None, "embedded": None}
         logits = output.logits.to(torch.get_default_dtype())
-        if logits.requires_grad:
-            logits.register_hook(self._count_backward)
         assert self._embedded is not None and self._last_hidden is not None
         result = Pass(logits, self._embedded, self._last_hidden)
         self._embedded = self._last_hidden = None  # nothing of a pass is kept alive here
-        if self.watch is not None and words is None and embedded is None and parameters is None:
-            self.watch.clean = result.embedded.detach()
         return result
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -137,13 +159,14 @@ class Encoder:
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of ``loss`` to the parameters'."""
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss if self.loss_scale is None else self.loss_scale.up(loss)).backward()  # type: ignore[no-untyped-call]
 
     def input_gradient(self, loss: Tensor, perturbation: Tensor) -> Tensor:
         """Return the gradient for ``perturbation`` alone: no weight gradient is computed."""
         self._backward_kind = "input_backward"
         try:
-            (gradient,) = torch.autograd.grad(loss, [perturbation])
+            scaled = loss if self.loss_scale is None else self.loss_scale.up(loss)
+            (gradient,) = torch.autograd.grad(scaled, [perturbation])
         finally:
             self._backward_kind = "backward"
         return gradient

@@ -19,7 +19,7 @@ from harness.core.watch import Level, Perturbation, Watch
 from harness.methods import adversary
 from harness.methods.interface import Batch, Method
 
-LAST_PLACE = {"fp32": 2.0**-23, "bf16": 2.0**-7, "fp64": 2.0**-52}
+LAST_PLACE = {"fp32": 2.0**-23, "bf16": 2.0**-7, "fp16": 2.0**-10, "fp64": 2.0**-52}
 CONTROLS = 5
 """Draws of the rounding control; the largest counts."""
 

@@ -42,7 +42,7 @@ class Trainer:
         self.step = 0
         self.per_epoch = math.ceil(len(data.training.rows) / protocol.batch_size)
         self.batches = protocol.steps or self.per_epoch * protocol.epochs
-        self._update = Update(encoder.network, protocol, self.batches, encoder.meter)
+        self._update = Update(encoder.network, protocol, self.batches, encoder.meter, encoder.loss_scale)
         self._best = Best()
         self._order = streams.order.get_state()
         self._watched = data.watched(task, protocol)
@@ -87,6 +87,8 @@ class Trainer:
             "record": asdict(self.record),
             "meter": asdict(self.encoder.meter),
             "best": self._best.facts(),
+            "device": self.encoder.device.type,
+            "micro_batch": self.encoder.micro_batch,
         }
         tensors = {
             "weights": self.encoder.named_parameters(),

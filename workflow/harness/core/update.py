@@ -8,17 +8,26 @@ import torch
 from torch import Tensor, nn
 
 from harness.core.encoder import Meter
+from harness.core.loss_scale import LossScale
 from harness.plan.protocol import Protocol
 
 
 class Update:
     """AdamW with a linear or constant schedule; one schedule step a batch, taken by the loop."""
 
-    def __init__(self, network: nn.Module, protocol: Protocol, batches: float, meter: Meter) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        protocol: Protocol,
+        batches: float,
+        meter: Meter,
+        loss_scale: LossScale | None = None,
+    ) -> None:
         self.parameters = list(network.parameters())
         self.peak_learning_rate = protocol.learning_rate
         self._clip = protocol.clip_norm
         self._meter = meter
+        self._scaler = loss_scale.scaler if loss_scale else None
         self._adamw = torch.optim.AdamW(
             _groups(network, protocol),
             lr=protocol.learning_rate,
@@ -38,10 +47,19 @@ class Update:
         return cast(float, self._adamw.param_groups[0]["lr"])
 
     def step(self) -> None:
-        """Clip the gradient's global norm, take one AdamW step, clear the gradients."""
+        """Clip the gradient's global norm, take one AdamW step, clear the gradients.
+
+        With loss scaling a step whose gradients overflow is left out, and the scale is lowered.
+        """
+        if self._scaler is not None:
+            self._scaler.unscale_(self._adamw)
         if self._clip > 0:
             nn.utils.clip_grad_norm_(self.parameters, self._clip)
-        self._adamw.step()
+        if self._scaler is not None:
+            self._scaler.step(self._adamw)
+            self._scaler.update()
+        else:
+            self._adamw.step()
         self._adamw.zero_grad(set_to_none=True)
         self._meter.optimizer_steps += 1
 
@@ -62,7 +80,11 @@ class Update:
             for number, of_one in self._adamw.state_dict()["state"].items()
             for name, value in of_one.items()
         }
-        return {**moments, "batch": torch.tensor(self._batch)}
+        state = {**moments, "batch": torch.tensor(self._batch)}
+        if self._scaler is not None:
+            found = self._scaler.state_dict()
+            state["scale"] = torch.tensor([found["scale"], found["_growth_tracker"]], dtype=torch.float64)
+        return state
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what ``state`` returned."""
@@ -73,6 +95,10 @@ class Update:
                 moments[int(number)][name] = value
         groups = self._adamw.state_dict()["param_groups"]
         self._adamw.load_state_dict({"state": dict(moments), "param_groups": groups})
+        if self._scaler is not None:
+            scale, tracker = state["scale"].tolist()
+            changed = {"scale": scale, "_growth_tracker": int(tracker)}
+            self._scaler.load_state_dict({**self._scaler.state_dict(), **changed})
         self._batch = int(state["batch"])
         self.within_batch(0.0)
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from harness.inputs.rows import Row, content_order
+from harness.plan.keys import file_digest
 
 ARRAYS = ("ids", "types", "offsets", "labels", "order")
 STAMP = "tokens.json"
-"""Written last: a folder without it is not whole."""
+"""Written last, with the hash of every file: a folder without it is not whole."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,15 @@ def tokenize(splits: dict[str, list[Row]], tokenizer: Any, max_length: int, fold
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        facts: dict[str, Any] = {"max_length": max_length, "padding_id": tokenizer.pad_token_id, "splits": {}}
+        facts: dict[str, Any] = {"max_length": max_length, "padding_id": tokenizer.pad_token_id}
+        facts |= {"splits": {}, "files": {}}
         for split, rows in splits.items():
             arrays, cut = _arrays(rows, tokenizer, max_length)
             (building / split).mkdir()
             for name in ARRAYS:
-                np.save(building / split / f"{name}.npy", arrays[name])
+                file = building / split / f"{name}.npy"
+                np.save(file, arrays[name])
+                facts["files"][f"{split}/{file.name}"] = file_digest(file)
             facts["splits"][split] = {
                 "rows": len(rows),
                 "tokens": len(arrays["ids"]),
@@ -69,14 +73,32 @@ def tokenize(splits: dict[str, list[Row]], tokenizer: Any, max_length: int, fold
     return facts
 
 
+def damage(folder: Path) -> str | None:
+    """Return what is wrong with the token ids in ``folder``, None if they are as they were written."""
+    try:
+        files = json.loads((folder / STAMP).read_text(encoding="utf-8"))["files"]
+    except FileNotFoundError:
+        return "not there"
+    except (ValueError, KeyError, TypeError):
+        return f"{STAMP} is not readable"
+    for name, expected in files.items():
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if file_digest(folder / name) != expected:
+            return f"{name} has another hash than when it was written"
+    return None
+
+
 def _put_in_place(building: Path, folder: Path) -> None:
-    if folder.exists() and not (folder / STAMP).is_file():
-        shutil.rmtree(folder)  # what an interrupted try left
     try:
         building.rename(folder)
     except OSError:
-        if not (folder / STAMP).is_file():  # otherwise another process was faster: its copy is the same
-            raise
+        # Something lies there: an interrupted or damaged copy, or an equal one of a faster process.
+        # File by file, the stamp last: whoever reads it meanwhile keeps what he has open.
+        for path in [*building.glob("*/*.npy"), building / STAMP]:
+            target = folder / path.relative_to(building)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
 
 
 def _arrays(rows: list[Row], tokenizer: Any, max_length: int) -> tuple[dict[str, np.ndarray], int]:

@@ -2,13 +2,16 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from harness.errors import MistakesError
 from harness.plan.strict import Strict, check
 from harness.plan.yamlfile import read_yaml
+
+COMPUTING = ("device", "deterministic", "tf32", "micro_batch", "checkpoint_minutes")
+"""Keys that say how runs are computed; they are in the provenance, not in a run's key."""
 
 
 class VariantChange(Strict):
@@ -41,6 +44,14 @@ class Experiment(Strict):
     threads: int = Field(default=1, ge=1, description="CPU threads of a run")
     checkpoint_minutes: float = Field(
         default=5.0, ge=0, description="minutes between checkpoints of a run; 0 writes one after every batch"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto (a GPU if there is one), cpu or cuda"
+    )
+    deterministic: bool = Field(default=True, description="whether only deterministic algorithms are used")
+    tf32: bool = Field(default=False, description="whether a GPU may round fp32 products to TF32: other bits")
+    micro_batch: int | None = Field(
+        default=None, ge=1, description="examples computed at a time, to save memory; null for whole batches"
     )
     data_root: str | None = Field(
         default=None, description="folder with data files, instead of packages and fetched data"

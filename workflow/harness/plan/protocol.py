@@ -48,7 +48,9 @@ class Protocol(Strict):
     head_bias: Literal["zero", "train-mean"] = Field(
         description="start of a regression head's bias: zero, or train-mean (mean label of the training rows)"
     )
-    precision: Literal["fp32", "bf16"] = Field(description="fp32, or bf16 (autocast)")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        description="fp32, bf16 (autocast), or fp16 (autocast and loss scaling, on a GPU only)"
+    )
 
     @model_validator(mode="after")
     def _selectable(self) -> Self:

@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+import torch
 import yaml
 
+from harness.plan.experiment import COMPUTING
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
 from harness.runs.atomic import write_text
@@ -13,7 +15,7 @@ from harness.runs.prepare import Prepared
 from harness.runs.provenance import commit, machine, versions
 
 
-def describe(plan: Plan, run: Run, folder: RunFolder, ready: Prepared, threads: int, step: int) -> None:
+def describe(plan: Plan, run: Run, folder: RunFolder, ready: Prepared, step: int) -> None:
     """Write both files; ``step`` is the batch after which this try goes on."""
     cell = run.cell
     settled: dict[str, Any] = {
@@ -29,10 +31,15 @@ def describe(plan: Plan, run: Run, folder: RunFolder, ready: Prepared, threads: 
         "protocol": cell.protocol.model_dump(mode="json"),
     }
     write_text(folder.config_path, yaml.safe_dump(settled, sort_keys=False, allow_unicode=True))
-    here = {**commit(), "versions": versions(), "machine": machine(str(ready.encoder.device), threads)}
+    device = ready.encoder.device
+    facts = machine(str(device), torch.get_num_threads())
+    if device.type == "cuda":
+        facts["gpu"] = torch.cuda.get_device_name(device)
+    here = {**commit(), "versions": versions(), "machine": facts}
     provenance = {
         **here,
         "tries": [*_earlier_tries(folder), _this_try(folder, here, step)],
+        "computing": plan.experiment.model_dump(include=set(COMPUTING)),
         "streams": ready.streams.seeds,
         "cell_identity": cell.identity,
         "rows": {split: rows.hash for split, rows in cell.task.rows.items()},

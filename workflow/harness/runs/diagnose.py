@@ -34,7 +34,8 @@ def warmed_up(plan: Plan, cell: Cell, seed: int, steps: int) -> tuple[Encoder, B
 
 def _train(encoder: Encoder, cell: Cell, training: Split, streams: Streams, steps: int) -> None:
     kind = method_class("vanilla")
-    method, update = kind(kind.Arguments()), Update(encoder.network, cell.protocol, steps, encoder.meter)
+    method = kind(kind.Arguments())
+    update = Update(encoder.network, cell.protocol, steps, encoder.meter, encoder.loss_scale)
     done = 0
     while done < steps:
         size = cell.protocol.batch_size
@@ -58,7 +59,7 @@ def measured(encoder: Encoder, batch: Batch, cell: Cell) -> dict[str, Any]:
     """Return the sizes of a variant's last perturbation; empty for one that has none."""
     method = type(cell.method)(cell.method.arguments)
     weights = [p.detach().clone() for p in encoder.named_parameters().values()]
-    update = Update(encoder.network, cell.protocol, 1, encoder.meter)
+    update = Update(encoder.network, cell.protocol, 1, encoder.meter, encoder.loss_scale)
     perturbation = last_perturbation(encoder, method, batch, update)
     with torch.no_grad():
         for parameter, kept in zip(encoder.named_parameters().values(), weights, strict=True):

@@ -1,5 +1,6 @@
 """One run from plan to record."""
 
+import gc
 import json
 import logging
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from harness.plan.plan import Plan
 from harness.runs.atomic import write_text
 from harness.runs.checkpoint import Checkpoints
 from harness.runs.describe import describe
+from harness.runs.device import next_smaller, settle_torch
 from harness.runs.folder import RunFolder
 from harness.runs.outcome import make_result, weights_hash, write_predictions
 from harness.runs.prepare import prepare
@@ -36,42 +38,71 @@ class InterruptedRunError(HarnessError):
     """A run was asked to stop, and stopped."""
 
 
+class _TooLargeError(Exception):
+    """Memory ran out; fewer examples at a time may fit."""
+
+    def __init__(self, next_size: int) -> None:
+        self.next_size = next_size
+
+
 def execute(plan: Plan, run: Run, threads: int, stop: StopRequest | None = None) -> Result:
     """Train, evaluate and record one run, or finish an interrupted one; its lock must be held.
 
-    A run that diverges is a result. Anything else that goes wrong is raised, and leaves no result.
+    A run that diverges is a result. When a GPU's memory runs out the run goes on, from its newest
+    checkpoint, with half as many examples at a time. Anything else that goes wrong is raised, and
+    leaves no result.
 
     Raises:
         InterruptedRunError: ``stop`` was asked for; what was done is in a checkpoint.
     """
-    torch.set_num_threads(threads)
-    cell, folder = run.cell, RunFolder(plan.run_folder(run))
-    checkpoints = Checkpoints(folder.checkpoints, run.key)
+    settle_torch(plan.experiment, threads)
+    folder = RunFolder(plan.run_folder(run))
+    folder.sweep()
+    micro_batch = plan.experiment.micro_batch
+    while True:
+        try:
+            return _try(plan, run, folder, stop, micro_batch)
+        except _TooLargeError as error:
+            micro_batch = error.next_size
+        # Out here nothing holds the failed try's tensors any more.
+        log.warning("%s: out of memory; goes on with %d examples at a time", run.name, micro_batch)
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _try(
+    plan: Plan, run: Run, folder: RunFolder, stop: StopRequest | None, micro_batch: int | None
+) -> Result:
+    """Go on from the newest checkpoint to the record."""
+    cell, checkpoints = run.cell, Checkpoints(folder.checkpoints, run.key)
     ready = prepare(plan, cell, run.seed)
+    encoder, data = ready.encoder, ready.data
+    encoder.micro_batch = micro_batch if micro_batch and micro_batch < cell.protocol.batch_size else None
     method = type(cell.method)(cell.method.arguments)  # its state is this run's alone
-    head = weights_hash(ready.encoder, head_only=True)
+    head = weights_hash(encoder, head_only=True)
 
     def check() -> None:
         if stop:
             raise Interrupted
 
-    trainer = Trainer(ready.encoder, method, cell.task, cell.protocol, ready.streams, ready.data, check)
+    trainer = Trainer(encoder, method, cell.task, cell.protocol, ready.streams, data, check)
     saver = Saver(trainer, checkpoints, plan.experiment.checkpoint_minutes)
     saver.resume()
-    describe(plan, run, folder, ready, threads, trainer.step)
+    describe(plan, run, folder, ready, trainer.step)
     try:
         logits, cause = _train(trainer, saver, run, folder)
+        result = make_result(plan, run, trainer.record, ready, logits, cause)
+        hashes = {"weights": weights_hash(encoder), "head": head, "tokens": cell.tokens_key}
+        size = _magnitude(encoder, method, cell, data.training) if cause is None else None
     except Interrupted:
         where = f"interrupted after batch {trainer.step} of {trainer.batches}"
         raise InterruptedRunError(
             f"{run.name}: {where}; {saver.save()}; the same command goes on from there"
         ) from None
-
-    result = make_result(plan, run, trainer.record, ready, logits, cause)
-    hashes = {"weights": weights_hash(ready.encoder), "head": head, "tokens": cell.tokens_key}
-    size = _magnitude(ready.encoder, method, cell, ready.data.training) if cause is None else None
+    except torch.OutOfMemoryError:
+        raise _TooLargeError(next_smaller(encoder.micro_batch, cell.protocol.batch_size)) from None
     result = result.model_copy(update={"hashes": hashes, "flags": {**result.flags, "perturbation": size}})
-    write_predictions(folder, ready.data.report, logits)
+    write_predictions(folder, data.report, logits)
     folder.write_result(result)
     checkpoints.clear()
     return result
@@ -117,7 +148,7 @@ def _magnitude(encoder: Encoder, method: Method, cell: Cell, training: Split) ->
     It is the last thing done with the weights: a step of the method moves them.
     """
     batch = collate(training.tokens, training.rows[: cell.protocol.batch_size], encoder.device)
-    update = Update(encoder.network, cell.protocol, 1, encoder.meter)
+    update = Update(encoder.network, cell.protocol, 1, encoder.meter, encoder.loss_scale)
     perturbation = last_perturbation(encoder, method, batch, update)
     if perturbation is None:
         return None

@@ -42,6 +42,12 @@ class RunFolder:
             log.warning("%s is broken and counts as absent (%s)", shown(self.result_path), reason)
             return None
 
+    def sweep(self) -> None:
+        """Delete the half-written files of a try that was killed; the run's lock must be held."""
+        for path in self.path.glob(".*.*"):
+            if not path.name.startswith(".lock."):
+                path.unlink(missing_ok=True)
+
     def set_broken_aside(self) -> bool:
         """Rename a broken ``result.json`` so that its absence can be seen; tell whether one was there."""
         if not self.result_path.exists() or self.result() is not None:

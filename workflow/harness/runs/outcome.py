@@ -50,8 +50,14 @@ def make_result(
         metrics={name: scores(cell.task, report[name].labels, values) for name, values in logits.items()},
         curve=_curve(training, SELECTION, cell.task.rank),
         report_curve=_curve(training, cell.task.ranked, cell.task.rank),
-        cost=_cost(training, ready.encoder.meter),
-        flags={**flags, "subset": cell.task.subset(), "seen": cell.seen, "cut_texts": ready.cut},
+        cost=_cost(training, ready.encoder.meter, ready.encoder.device),
+        flags={
+            **flags,
+            "subset": cell.task.subset(),
+            "seen": cell.seen,
+            "cut_texts": ready.cut,
+            "micro_batch": ready.encoder.micro_batch,
+        },
         hashes={},
     )
 
@@ -67,7 +73,7 @@ def _curve(training: Training, split: str, rank: str) -> Curve:
     )
 
 
-def _cost(training: Training, meter: Meter) -> Cost:
+def _cost(training: Training, meter: Meter, device: torch.device) -> Cost:
     return Cost(
         forward_passes=meter.forward,
         backward_passes=meter.backward,
@@ -79,12 +85,12 @@ def _cost(training: Training, meter: Meter) -> Cost:
         evaluation_passes=training.evaluation_passes,
         train_seconds=round(training.train_seconds, 3),
         evaluation_seconds=round(training.evaluation_seconds, 3),
-        peak_memory_mb=round(_peak_memory_mb(), 1),
+        peak_memory_mb=round(_peak_memory_mb(device), 1),
     )
 
 
-def _peak_memory_mb() -> float:
-    if torch.cuda.is_available():
+def _peak_memory_mb(device: torch.device) -> float:
+    if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

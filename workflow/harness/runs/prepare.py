@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from harness.core.encoder import Encoder
 from harness.core.loop import Data, Split, cut
@@ -13,9 +12,11 @@ from harness.core.streams import Streams
 from harness.errors import HarnessError
 from harness.inputs.models import centre_head, load_network, load_tokenizer, model_folder
 from harness.inputs.sources import Folders, load_splits
-from harness.inputs.tokens import STAMP, cut_texts, open_tokens, tokenize
+from harness.inputs.tokens import STAMP, cut_texts, damage, open_tokens, tokenize
+from harness.paths import shown
 from harness.plan.grid import Cell
 from harness.plan.plan import Plan
+from harness.runs.device import choose_device
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Prepared:
 
 
 def ensure_tokens(plan: Plan, cell: Cell) -> Path:
-    """Return the folder with the token ids of ``cell``, made now if it is not there.
+    """Return the folder with the token ids of ``cell``, made now if it is not there or damaged.
 
     Raises:
         HarnessError: the data is missing or not the declared one.
@@ -40,7 +41,9 @@ def ensure_tokens(plan: Plan, cell: Cell) -> Path:
     if not cell.fetched:
         raise HarnessError(plan.must_be_fetched())
     folder = plan.tokens_folder(cell)
-    if not (folder / STAMP).is_file():
+    if (wrong := damage(folder)) is not None:
+        if (folder / STAMP).is_file():
+            log.warning("token ids in %s are made again: %s", shown(folder), wrong)
         splits = load_splits(cell.task, Folders(plan.experiment.data_folder(), plan.fetched_data))
         tokenizer = load_tokenizer(encoder_folder(plan, cell), cell.model)
         facts = tokenize(splits, tokenizer, cell.protocol.max_length, folder)
@@ -58,18 +61,13 @@ def encoder_folder(plan: Plan, cell: Cell) -> Path:
     return model_folder(cell.model_name, cell.model, plan.fetched_models)
 
 
-def choose_device() -> torch.device:
-    """Return the GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def prepare(plan: Plan, cell: Cell, seed: int) -> Prepared:
     """Return the encoder with the seed's fresh head, the seed's streams, and the rows of ``cell``.
 
     Raises:
         HarnessError: data or weights are missing, or not the declared ones.
     """
-    device = choose_device()
+    device = choose_device(plan.experiment.device, cell.protocol.precision)
     tokens = ensure_tokens(plan, cell)
     streams = Streams(seed, cell.task_name, cell.model_name, device)
     training, selection = cut(open_tokens(tokens, cell.task.train), cell.protocol)

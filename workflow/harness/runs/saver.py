@@ -4,6 +4,8 @@ import logging
 import time
 
 from harness.core.trainer import Trainer
+from harness.errors import HarnessError
+from harness.paths import shown
 from harness.runs.checkpoint import Checkpoints
 
 log = logging.getLogger(__name__)
@@ -20,11 +22,24 @@ class Saver:
         self._saved: tuple[int, int] | None = None
 
     def resume(self) -> None:
-        """Bring the trainer to the newest checkpoint, if there is one."""
+        """Bring the trainer to the newest checkpoint, if there is one.
+
+        Raises:
+            HarnessError: it is of another run, or of another kind of device.
+        """
         state = self._checkpoints.newest()
-        if state is not None:
-            self._trainer.load_state(state)
-            self._saved = self._position()
+        if state is None:
+            return
+        encoder, made_on = self._trainer.encoder, state.facts["device"]
+        if encoder.device.type != made_on:
+            raise HarnessError(
+                f"the run was begun on {made_on} and cannot go on with {encoder.device.type}, whose random "
+                f"streams differ; set device: {made_on}, or delete {shown(self._checkpoints.folder)}"
+            )
+        sizes = [size for size in (encoder.micro_batch, state.facts["micro_batch"]) if size]
+        encoder.micro_batch = min(sizes, default=None)
+        self._trainer.load_state(state)
+        self._saved = self._position()
 
     def save_if_due(self) -> None:
         """Write a checkpoint if the last one is old enough."""
