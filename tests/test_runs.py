@@ -23,6 +23,7 @@ from harness.core.streams import stream_seed
 from harness.errors import HarnessError
 from harness.inputs.tokens import Tokens
 from harness.methods import adversary
+from harness.methods.registry import method_names
 from harness.paths import ROOT
 from harness.plan import catalogue
 from harness.runs import lock
@@ -81,11 +82,14 @@ def test_methods_of_one_seed_start_from_the_same_head_and_see_the_same_batches(
             yield batch
 
     monkeypatch.setattr(trainer, "shuffled", watched)
-    plan = toyplan.plan(tmp_path, variants=["vanilla", "freelb", "smart", "mat"])
+    monkeypatch.setattr(metrics, "RESAMPLES", 9)
+    variants = [v if v != "rdrop" else "r-drop" for v in method_names()]
+    plan = toyplan.plan(tmp_path, variants=variants)
     results = [execute(plan, run, threads=1) for run in plan.runs]
+    assert {result.method for result in results} == set(method_names())
     assert len({result.hashes["head"] for result in results}) == 1
-    assert len({result.hashes["weights"] for result in results}) == 4
-    assert seen[0:2] == seen[2:4] == seen[4:6] == seen[6:8]
+    assert len({result.hashes["weights"] for result in results}) == len(results)
+    assert [seen[i : i + 2] for i in range(0, len(seen), 2)] == [seen[0:2]] * len(results)
 
 
 def test_streams_are_apart() -> None:
@@ -230,6 +234,22 @@ def test_a_lock_of_another_host_lives_by_its_heartbeat(tmp_path: Path) -> None:
     assert not lock.is_alive(holder, path)
 
 
+def test_a_dead_holders_lock_is_removed_once_and_never_its_followers(tmp_path: Path) -> None:
+    path, own = tmp_path / "lock", tmp_path / ".lock.here.2"
+    dead = {"host": "here", "pid": 1, "born": "1", "slurm_job": None}
+    own.write_text(json.dumps({**dead, "pid": 2}))
+    path.write_text(json.dumps({**dead, "pid": 3}))  # somebody was faster: this one is new
+    lock._remove_dead(path, own, dead)
+    assert path.exists()
+    path.write_text(json.dumps(dead))
+    (tmp_path / "lock.removal").touch()  # somebody is at it
+    lock._remove_dead(path, own, dead)
+    assert path.exists()
+    (tmp_path / "lock.removal").unlink()
+    lock._remove_dead(path, own, dead)
+    assert not path.exists() and not (tmp_path / "lock.removal").exists()
+
+
 def harness(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "harness", *arguments],
@@ -276,6 +296,7 @@ RUN = ["run", "--task", "stsb", "--model", "tiny", "--method", "vanilla", "--see
         ([*RUN[:4], "bert-bse", *RUN[5:]], "unknown model 'bert-bse'"),
         ([*RUN, "--set", "epoch=1"], "unknown key 'epoch'; did you mean 'epochs'"),
         ([*RUN, "--set", "epochs=none"], "epochs: expected a valid integer, got 'none'"),
+        ([*RUN, "--set", "device=gpu"], "--set: device: expected 'auto', 'cpu' or 'cuda', got 'gpu'"),
         ([*RUN, "--data-root", "/nowhere"], "data root /nowhere: there is no such folder"),
         ([*RUN, "--experiment", "smoke", "--key", "00000000"], "but 00000000 was planned"),
         (["run", "--experiment", "smoke", *RUN[1:-1], "9"], "unknown seed '9'"),

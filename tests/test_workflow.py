@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -168,3 +170,22 @@ def test_a_broken_result_is_told_and_made_again(clone: Clone) -> None:
     text = clone.snakemake()
     assert "the run counts as missing" in text
     assert json.loads(path.read_text())["hashes"] == whole["hashes"]
+
+
+def test_a_run_stopped_by_a_signal_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    made = Clone(tmp_path)
+    made.configure(seeds=[1], settings={**EXPERIMENT["settings"], "epochs": 60})
+    command = [sys.executable, "-m", "snakemake", "--configfile", "toy.yaml"]
+    first = subprocess.Popen(command, cwd=made.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (started := list(made.folder.glob("results/toy/runs/*/*/*/*/metrics.jsonl"))):
+        assert first.poll() is None
+        time.sleep(0.05)
+    folder = started[0].parent
+    os.kill(json.loads((folder / "lock").read_text())["pid"], signal.SIGTERM)
+    assert first.wait() == 1
+    assert not (folder / "result.json").exists() and list(folder.glob("checkpoints/*/state.json"))
+    assert "interrupted after batch" in (made.folder / "results/toy/failures.md").read_text()
+    made.snakemake()
+    tried = json.loads((folder / "provenance.json").read_text())["tries"]
+    assert len(tried) == 2 and tried[1]["after_batch"] > 0
+    assert "(1/1)" in made.table() and not (folder / "checkpoints").exists()

@@ -48,7 +48,9 @@ class Experiment(Strict):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto (a GPU if there is one), cpu or cuda"
     )
-    deterministic: bool = Field(default=True, description="whether only deterministic algorithms are used")
+    deterministic: bool = Field(
+        default=True, description="whether an operation that has no deterministic algorithm is an error"
+    )
     tf32: bool = Field(default=False, description="whether a GPU may round fp32 products to TF32: other bits")
     micro_batch: int | None = Field(
         default=None, ge=1, description="examples computed at a time, to save memory; null for whole batches"

@@ -96,9 +96,7 @@ def _try(
         size = _magnitude(encoder, method, cell, data.training) if cause is None else None
     except Interrupted:
         where = f"interrupted after batch {trainer.step} of {trainer.batches}"
-        raise InterruptedRunError(
-            f"{run.name}: {where}; {saver.save()}; the same command goes on from there"
-        ) from None
+        raise InterruptedRunError(f"{run.name}: {where}; {saver.save()}; the same command goes on") from None
     except torch.OutOfMemoryError:
         raise _TooLargeError(next_smaller(encoder.micro_batch, cell.protocol.batch_size)) from None
     result = result.model_copy(update={"hashes": hashes, "flags": {**result.flags, "perturbation": size}})
