@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -15,13 +16,14 @@ from urllib.request import urlopen
 import pandas as pd
 import pytest
 import toyplan
-from planted import frame_from_folders, plant
+from planted import ROWS, frame_from_folders, plant
 
 from harness.errors import HarnessError
 from harness.paths import ROOT
 from harness.plan.grid import Run
 from harness.plan.plan import Plan, write_plan
 from harness.report import digest
+from harness.report.comparisons import write_comparisons
 from harness.report.database import DatabaseStore
 from harness.report.frame import build_frame, frame_path, write_frame
 from harness.report.mirror import entry_of, folders, mirror
@@ -119,6 +121,20 @@ def test_folders_give_the_frame_that_mlflow_gives(plan: Plan) -> None:
     assert frame["subset"].tolist()[:9] == ["a part"] * 8 + [""]
     stored = pd.read_parquet(frame_path(plan))
     assert stored["score"].equals(frame["score"])
+
+
+def test_comparisons_hold_every_reported_example_of_every_run(plan: Plan) -> None:
+    plant_all(plan)
+    found = pd.read_parquet(write_comparisons(plan))
+    assert list(found.columns) == ["task", "model", "variant", "seed", "split", "row", "label", "prediction"]
+    assert len(found) == 8 * ROWS
+    for (task, variant, seed), rows in found.groupby(["task", "variant", "seed"], observed=True):
+        (run,) = [r for r in plan.runs if r.name == f"{task}/tiny/{variant}/seed{seed}"]
+        whole = pd.read_parquet(RunFolder(plan.run_folder(run)).predictions_path)
+        logits = whole[[c for c in whole if c.startswith("logit_")]].to_numpy()
+        expected = logits[:, 0] if task == "stsb" else logits.argmax(1)
+        assert rows["prediction"].tolist() == expected.tolist()
+        assert rows["label"].tolist() == whole["label"].tolist()
 
 
 def content(database: Path, experiment: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -248,7 +264,7 @@ def postgres_uri(tmp_path: Path) -> Iterator[str]:
     data.mkdir()
     prefix = []
     if os.geteuid() == 0:  # PostgreSQL refuses to be started by root
-        for folder in (data, *list(tmp_path.parents)[:-2]):
+        for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
             folder.chmod(0o755)
         shutil.chown(data, "postgres", "postgres")
         prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
@@ -265,7 +281,7 @@ def postgres_uri(tmp_path: Path) -> Iterator[str]:
             time.sleep(0.5)
         yield f"postgresql://harness@127.0.0.1:{port}/postgres"
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # do not wait for clients
         process.wait(timeout=30)
 
 
