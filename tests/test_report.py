@@ -18,6 +18,7 @@ import pytest
 import toyplan
 from planted import ROWS, frame_from_folders, plant
 
+from harness.cli import main
 from harness.errors import HarnessError
 from harness.paths import ROOT
 from harness.plan.grid import Run
@@ -194,6 +195,23 @@ def test_both_ways_read_the_same(plan: Plan) -> None:
     client = ServerStore(bulk.client, str(bulk.experiment))
     assert sorted(bulk.runs(), key=lambda r: r.id) == sorted(client.runs(), key=lambda r: r.id)
     assert bulk.curves({"selection.accuracy"}) == client.curves({"selection.accuracy"}) != {}
+
+
+def test_sync_rebuilds_a_lost_store_from_the_folders(plan: Plan, fresh_database: Path) -> None:
+    plant_all(plan)
+    mirrored(plan)
+    frame = build_frame(plan)
+    open_store(plan.results, "toy").client._tracking_client.store.engine.dispose()
+    shutil.copy(fresh_database, plan.results / "mlflow.db")
+    assert main(["sync", "--out", str(plan.results)]) == 0
+    pd.testing.assert_frame_equal(build_frame(plan), frame)
+
+
+def test_artifacts_that_lie_elsewhere_are_a_plain_error(plan: Plan) -> None:
+    plant_all(plan)
+    open_store(plan.results, "other").client.create_experiment("toy", "mlflow-artifacts:/1")
+    with pytest.raises(HarnessError, match="name the MLflow server in place of its database"):
+        mirrored(plan)
 
 
 def track(plan: Plan, **environment: str) -> subprocess.Popen[str]:
