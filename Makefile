@@ -7,11 +7,12 @@ CONFIG := config/$(EXPERIMENT).yaml
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: magnitudes help setup fetch reproduce tables smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
+.PHONY: magnitudes help setup fetch reproduce tables reference smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 	@echo "  EXPERIMENT=name chooses config/name.yaml (default: quick)"
+	@echo "  make tables REFERENCE=name makes the tables of results/reference/name again"
 
 setup: $(READY)  ## virtual environment with pinned packages, data and model packages
 
@@ -30,7 +31,10 @@ reproduce: setup  ## run the experiment to its tables and print the main one
 	$(BIN)/snakemake all --configfile $(CONFIG); status=$$?; $(BIN)/python -m harness show $(EXPERIMENT); exit $$status
 
 tables: setup  ## make the tables again from stored runs; trains nothing
-	$(BIN)/snakemake tables --quiet --configfile $(CONFIG)
+	$(if $(REFERENCE),$(BIN)/python -m harness tables --reference $(REFERENCE),$(BIN)/snakemake tables --quiet --configfile $(CONFIG))
+
+reference: setup  ## make the finished experiment the tracked reference of its name
+	$(BIN)/python -m harness reference $(EXPERIMENT)
 
 smoke:  ## the whole workflow in three minutes; its scores mean nothing
 	@$(MAKE) --no-print-directory reproduce EXPERIMENT=smoke
@@ -66,8 +70,8 @@ magnitudes: setup  ## measure how large the methods' perturbations are
 mlflow-ui: setup  ## look at the runs in a browser (http://127.0.0.1:5000)
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///results/mlflow.db
 
-mlflow-sync: setup  ## bring the MLflow store in line with the run folders
-	$(BIN)/python -m harness track $(EXPERIMENT)
+mlflow-sync: setup  ## rebuild the MLflow store from the run folders of every experiment
+	$(BIN)/python -m harness sync
 
 clean-superseded: setup  ## delete run folders that the experiment no longer asks for
 	$(BIN)/python -m harness clean-superseded $(EXPERIMENT)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -15,13 +16,15 @@ from urllib.request import urlopen
 import pandas as pd
 import pytest
 import toyplan
-from planted import frame_from_folders, plant
+from planted import ROWS, frame_from_folders, plant
 
+from harness.cli import main
 from harness.errors import HarnessError
 from harness.paths import ROOT
 from harness.plan.grid import Run
 from harness.plan.plan import Plan, write_plan
 from harness.report import digest
+from harness.report.comparisons import write_comparisons
 from harness.report.database import DatabaseStore
 from harness.report.frame import build_frame, frame_path, write_frame
 from harness.report.mirror import entry_of, folders, mirror
@@ -121,6 +124,20 @@ def test_folders_give_the_frame_that_mlflow_gives(plan: Plan) -> None:
     assert stored["score"].equals(frame["score"])
 
 
+def test_comparisons_hold_every_reported_example_of_every_run(plan: Plan) -> None:
+    plant_all(plan)
+    found = pd.read_parquet(write_comparisons(plan))
+    assert list(found.columns) == ["task", "model", "variant", "seed", "split", "row", "label", "prediction"]
+    assert len(found) == 8 * ROWS
+    for (task, variant, seed), rows in found.groupby(["task", "variant", "seed"], observed=True):
+        (run,) = [r for r in plan.runs if r.name == f"{task}/tiny/{variant}/seed{seed}"]
+        whole = pd.read_parquet(RunFolder(plan.run_folder(run)).predictions_path)
+        logits = whole[[c for c in whole if c.startswith("logit_")]].to_numpy()
+        expected = logits[:, 0] if task == "stsb" else logits.argmax(1)
+        assert rows["prediction"].tolist() == expected.tolist()
+        assert rows["label"].tolist() == whole["label"].tolist()
+
+
 def content(database: Path, experiment: str) -> dict[str, list[tuple[Any, ...]]]:
     """Return all rows of an experiment's runs, with the run's name in place of its id."""
     connection = sqlite3.connect(database)
@@ -178,6 +195,23 @@ def test_both_ways_read_the_same(plan: Plan) -> None:
     client = ServerStore(bulk.client, str(bulk.experiment))
     assert sorted(bulk.runs(), key=lambda r: r.id) == sorted(client.runs(), key=lambda r: r.id)
     assert bulk.curves({"selection.accuracy"}) == client.curves({"selection.accuracy"}) != {}
+
+
+def test_sync_rebuilds_a_lost_store_from_the_folders(plan: Plan, fresh_database: Path) -> None:
+    plant_all(plan)
+    mirrored(plan)
+    frame = build_frame(plan)
+    open_store(plan.results, "toy").client._tracking_client.store.engine.dispose()
+    shutil.copy(fresh_database, plan.results / "mlflow.db")
+    assert main(["sync", "--out", str(plan.results)]) == 0
+    pd.testing.assert_frame_equal(build_frame(plan), frame)
+
+
+def test_artifacts_that_lie_elsewhere_are_a_plain_error(plan: Plan) -> None:
+    plant_all(plan)
+    open_store(plan.results, "other").client.create_experiment("toy", "mlflow-artifacts:/1")
+    with pytest.raises(HarnessError, match="name the MLflow server in place of its database"):
+        mirrored(plan)
 
 
 def track(plan: Plan, **environment: str) -> subprocess.Popen[str]:
@@ -248,7 +282,7 @@ def postgres_uri(tmp_path: Path) -> Iterator[str]:
     data.mkdir()
     prefix = []
     if os.geteuid() == 0:  # PostgreSQL refuses to be started by root
-        for folder in (data, *list(tmp_path.parents)[:-2]):
+        for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
             folder.chmod(0o755)
         shutil.chown(data, "postgres", "postgres")
         prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
@@ -265,7 +299,7 @@ def postgres_uri(tmp_path: Path) -> Iterator[str]:
             time.sleep(0.5)
         yield f"postgresql://harness@127.0.0.1:{port}/postgres"
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # do not wait for clients
         process.wait(timeout=30)
 
 

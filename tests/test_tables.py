@@ -13,11 +13,11 @@ import toyplan
 import yaml
 from planted import frame_from_folders, plant
 
-from harness.errors import MistakesError
+from harness.errors import HarnessError, MistakesError
 from harness.paths import CONFIG, ROOT
 from harness.plan import catalogue
 from harness.plan.plan import Plan
-from harness.plan.tables import FORMS, TableSpec, load_tables, tables_of
+from harness.plan.tables import FORMS, TableSpec, columns_of, load_tables, tables_of
 from harness.report import forms
 from harness.report.html import page
 from harness.report.published import load_published
@@ -183,6 +183,21 @@ def test_which_tables_an_experiment_has_is_known_from_its_plan(tmp_path: Path, p
     more = toyplan.plan(tmp_path / "more", tasks=["cola", "rte"], variants=["mat", "mat-no-delta"])
     assert {"glue", "controls"} <= set(tables_of(more.as_json()))
     assert "equal-compute" not in tables_of(more.as_json())  # it needs vanilla
+
+
+def content_of_a_plan(reports: list[str]) -> dict[str, Any]:
+    """Return as much of a plan.json as columns ask for."""
+    task = {"title": "R1", "rank": "accuracy", "metrics": ["accuracy"], "report": reports}
+    return {"tasks": {"anli_r1": task}, "cells": {"c": {"variant": "vanilla"}}}
+
+
+def test_a_column_takes_the_split_that_its_task_reports_and_names_a_wrong_one() -> None:
+    spec = load_tables()["anli"]
+    for reports in (["dev", "test"], ["dev_r1", "test_r1"]):
+        columns = columns_of(spec, content_of_a_plan(reports))
+        assert [(c.title, c.split) for c in columns] == list(zip(["R1 dev", "R1 test"], reports, strict=True))
+    with pytest.raises(HarnessError, match="task anli_r1: unknown report split 'dev or dev_r1'"):
+        columns_of(spec, content_of_a_plan(["validation"]))
 
 
 def test_choosing_the_tables_needs_neither_pandas_nor_torch() -> None:

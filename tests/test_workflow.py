@@ -121,7 +121,7 @@ def test_a_removed_run_is_missing_in_the_tables_then_made_again_alone(clone: Clo
     before = clone.results()
     shutil.rmtree(clone.runs()[1])
     clone.snakemake("tables")
-    assert "(2/3)" in clone.table() and "Missing: rotten_tomatoes/tiny/vanilla/seed2" in clone.table()
+    assert "(2/3)" in clone.table() and "not been made: rotten_tomatoes/tiny/vanilla/seed2" in clone.table()
     assert len(clone.results()) == 2
     clone.snakemake()
     after = clone.results()

@@ -4,13 +4,14 @@ rule track:
         plan=WORKFLOW.plan_file,
     output:
         f"{WORKFLOW.folder}/frame.parquet",
+        f"{WORKFLOW.folder}/comparisons.parquet",
     log:
         f"{WORKFLOW.folder}/logs/track.log",
     localrule: True
     params:
         file=WORKFLOW.file,
     message:
-        "mirror into MLflow, export the frame"
+        "mirror into MLflow, export frame and comparisons"
     shell:
         "python -m harness track {params.file} 2>&1 | tee {log}"
 

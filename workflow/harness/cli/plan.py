@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from harness.cli._common import Commands, add_command, add_experiment, experiment_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.plan.grid import Run
     from harness.plan.plan import Plan
 
@@ -20,6 +22,9 @@ def register(commands: Commands) -> None:
     parser = add_command(commands, "plan", run, "check an experiment and write its plan", "plan quick")
     add_experiment(parser)
     parser.add_argument("--runs", action="store_true", help="list every run with its key")
+    parser.add_argument(
+        "--limit", type=float, metavar="HOURS", help="most hours of runs to do that are no error (24)"
+    )
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -28,20 +33,38 @@ def run(chosen: argparse.Namespace) -> None:
 
     from harness.paths import shown
     from harness.plan.plan import make_plan, write_plan
+    from harness.report.past import LIMIT_HOURS, hours, must_be_within, rates, superseded
     from harness.runs.folder import RunFolder
 
     plan = make_plan(experiment_file(chosen.experiment), chosen.out)
     path = write_plan(plan)
     waiting = [r for r in plan.runs if RunFolder(plan.run_folder(r)).result() is None]
+    old = superseded(plan)
     if chosen.runs:
-        for run_ in plan.runs:
-            print(f"{'to do' if run_ in waiting else 'done '}  {run_.key[:8]}  {run_.name}")
+        _list(plan, waiting, old)
     print(tabulate(_costs(plan, waiting), headers="keys", floatfmt=",.0f", missingval="?"))
     done = len(plan.runs) - len(waiting)
-    print(f"\n{len(plan.runs)} runs, {done} done, {len(waiting)} to do; plan: {shown(path)}")
+    counts = f"{len(plan.runs)} runs, {done} done, {len(waiting)} to do, {len(old)} superseded"
+    print(f"\n{counts}; plan: {shown(path)}")
     print(NOTE.format(plan.experiment.gpu_tflops))
     if advice := plan.must_be_fetched():
         print(advice)
+    needed, unknown = hours(waiting, rates(chosen.out))
+    untold = f"; nothing is known of {unknown} runs" if unknown else ""
+    print(f"by past runs about {needed:.1f} hours, one after the other{untold}")
+    must_be_within(LIMIT_HOURS if chosen.limit is None else chosen.limit, needed, len(waiting))
+
+
+def _list(plan: "Plan", waiting: "list[Run]", old: "dict[Path, str]") -> None:
+    """Print every run, what is to do and why, and every folder that is no longer asked for."""
+    from harness.paths import shown
+    from harness.report.past import why_to_do
+
+    for run_ in plan.runs:
+        why = f"  ({why_to_do(plan, run_, old)})" if run_ in waiting else ""
+        print(f"{'to do' if run_ in waiting else 'done '}  {run_.key[:8]}  {run_.name}{why}")
+    for folder, reason in old.items():
+        print(f"superseded  {shown(folder)}  ({reason})")
 
 
 def _costs(plan: "Plan", waiting: "list[Run]") -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from harness.cli._common import Commands, add_command, add_experiment, experiment_file
+from harness.cli._common import Commands, add_command, add_out, experiment_file
 
 
 def register(commands: Commands) -> None:
@@ -10,11 +10,35 @@ def register(commands: Commands) -> None:
     parser = add_command(
         commands, "tables", run, "make the tables from whatever results exist", "tables quick"
     )
-    add_experiment(parser)
+    parser.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="a file, or a name in config/")
+    parser.add_argument("--reference", metavar="NAME", help="of tracked results in results/reference/")
+    add_out(parser)
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Write the tables and the failure digest; print the main table and where the files lie."""
+    """Write the tables; print the main one and where the files lie, and the failure digest if any."""
+    from harness.errors import HarnessError
+
+    if (chosen.experiment is None) == (chosen.reference is None):
+        raise HarnessError("tables: expected EXPERIMENT, or --reference NAME")
+    if chosen.reference:
+        _reference(chosen.reference)
+    else:
+        _experiment(chosen)
+
+
+def _reference(name: str) -> None:
+    from harness.report.reference import reference_folder, render_reference
+
+    folder = reference_folder(name)
+    before = {path: path.read_bytes() for path in (folder / "tables").glob("*")}
+    files = render_reference(folder, folder / "tables")
+    print(files[0].read_text(encoding="utf-8"))
+    changed = [path.name for path in files if before.get(path) != path.read_bytes()]
+    print(f"{len(files)} files in {folder / 'tables'}, {len(changed)} changed {' '.join(changed)}".rstrip())
+
+
+def _experiment(chosen: argparse.Namespace) -> None:
     import pandas as pd
 
     from harness.errors import HarnessError

@@ -16,6 +16,7 @@ def register(commands: Commands) -> None:
 def run(chosen: argparse.Namespace) -> None:
     """Bring MLflow and the frame in line with the run folders."""
     from harness.plan.plan import make_plan, write_plan
+    from harness.report.comparisons import write_comparisons
     from harness.report.frame import MISSING, frame_path, write_frame
     from harness.report.mirror import mirror
 
@@ -23,5 +24,7 @@ def run(chosen: argparse.Namespace) -> None:
     write_plan(plan)
     counts = mirror(plan.results, plan.experiment.name)
     frame = write_frame(plan)
+    comparisons = write_comparisons(plan)
     print(f"MLflow: {', '.join(f'{n} {word}' for word, n in counts.items())}")
     print(f"{frame_path(plan)}: {int((frame['status'] != MISSING).sum())} of {len(frame)} runs")
+    print(comparisons)

@@ -15,6 +15,7 @@ from harness.plan.keys import file_digest
 from harness.plan.locked import LockedModel, LockedTask, read_locked, write_locked
 from harness.plan.model import Model
 from harness.plan.task import Rows, Task
+from harness.runs.atomic import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +68,9 @@ def _download(task: Task, split: str, root: Path, hub: HubSource, commit: str | 
     assert task.hub is not None and task.data_root is not None
     table = hub.table(task.hub, task, split, commit)
     to_rows(task, table, f"{task.hub.path}, split {split!r}")  # a wrong row is told before it is kept
-    folder = root / task.data_root.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{task.data_root.files.get(split, split)}.parquet"
-    partial = path.with_suffix(".partial")
-    table.to_parquet(partial, index=False)
-    partial.replace(path)
+    path = root / task.data_root.folder / f"{task.data_root.files.get(split, split)}.parquet"
+    with whole_file(path) as temporary:
+        table.to_parquet(temporary, index=False)
 
 
 def fetch_model(name: str, model: Model, fetched: Path, lock_folder: Path, hub: HubSource) -> None:

@@ -28,7 +28,9 @@ class Column(Strict):
 
     title: str = Field(default="", description="heading; default: the task's title and metric")
     task: str | None = Field(default=None, description="a task, or `all` for one column a task")
-    split: str | None = Field(default=None, description="report split; default: the task's first")
+    split: str | list[str] | None = Field(
+        default=None, description="report split, or several, of which the task has one; default: its first"
+    )
     metric: str | None = Field(default=None, description="default: the metric that ranks")
     value: str = Field(default="report", description="report (a score), compute.<k>, cost.*, curve.*")
     minus: str | None = Field(default=None, description="value of the same run that is taken off")
@@ -163,9 +165,12 @@ def columns_of(spec: TableSpec, plan: dict[str, Any]) -> list[Column]:
 
 
 def _settled(column: Column, name: str, task: dict[str, Any]) -> Column:
-    split, metric = column.split or task["report"][0], column.metric or task["rank"]
-    if split not in task["report"]:
-        raise HarnessError(f"config/tables: task {name}: {unknown('report split', split, task['report'])}")
+    asked = [column.split] if isinstance(column.split, str) else column.split or task["report"][:1]
+    split = next((one for one in asked if one in task["report"]), None)
+    metric = column.metric or task["rank"]
+    if split is None:
+        wrong = unknown("report split", " or ".join(asked), task["report"])
+        raise HarnessError(f"config/tables: task {name}: {wrong}")
     if metric not in task["metrics"]:
         raise HarnessError(f"config/tables: task {name}: {unknown('metric', metric, task['metrics'])}")
     title = column.title or f"{task['title']} ({metric})"

@@ -36,14 +36,21 @@ class Cell:
     def numbers(self, but: str = "") -> list[float]:
         """Return the values that are there, scores in percent, less runs that carry the mark ``but``."""
         scale = 100 if self.column.unit == "percent" else 1
-        return [scale * v.number for v in self.values if v.number is not None and but not in marks_of(v)]
+        kept = [v for v in self.values if not (but and but in marks_of(v))]
+        return [scale * v.number for v in kept if v.number is not None]
+
+
+def by_cell(runs: list[RunRow]) -> Runs:
+    """Return the runs of each task, model and variant."""
+    grouped: Runs = defaultdict(list)
+    for run in runs:
+        grouped[run["task"], run["model"], run["variant"]].append(run)
+    return grouped
 
 
 def fill(spec: TableSpec, plan: dict[str, Any], runs: list[RunRow]) -> list[Cell]:
     """Return every cell of a table, place by place, row by row."""
-    grouped: Runs = defaultdict(list)
-    for run in runs:
-        grouped[run["task"], run["model"], run["variant"]].append(run)
+    grouped = by_cell(runs)
     columns = [c for c in columns_of(spec, plan) if not c.optional or any(c.value in run for run in runs)]
     cells: list[Cell] = []
     for place in dict.fromkeys(tuple(cell[b] for b in spec.blocks) for cell in plan["cells"].values()):
@@ -114,4 +121,5 @@ def cell_facts(spec: TableSpec, cell: Cell) -> dict[str, Any]:
     facts["sd"] = stdev(numbers) if len(numbers) > 1 else None
     facts |= {"smallest": min(numbers, default=None), "largest": max(numbers, default=None)}
     facts |= {"n": len(numbers), "planned": len(cell.values)}
-    return facts | {m.word: sum(m.letter in marks_of(v) for v in cell.values) for m in MARKS}
+    letters = [marks_of(v) for v in cell.values]
+    return facts | {mark.word: sum(mark.letter in found for found in letters) for mark in MARKS}

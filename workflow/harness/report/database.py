@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from harness.errors import HarnessError
 from harness.report.entry import Entry
 from harness.report.store import Curves, Stored
 
@@ -138,11 +139,14 @@ def _copy(files: list[Path], uri: str) -> None:
     """Copy files to where MLflow looks for a run's artifacts.
 
     Raises:
-        ValueError: artifacts do not lie on a disk of this machine.
+        HarnessError: artifacts do not lie on a disk of this machine.
     """
     parts = urlsplit(uri)
     if parts.scheme not in ("", "file"):
-        raise ValueError(f"{uri}: artifacts are on no local disk")
+        raise HarnessError(
+            f"{uri}: artifacts of this experiment lie on no local disk; "
+            "let MLFLOW_TRACKING_URI name the MLflow server in place of its database"
+        )
     folder = Path(unquote(parts.path))
     folder.mkdir(parents=True)
     for path in files:

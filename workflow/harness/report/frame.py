@@ -11,6 +11,7 @@ from harness.plan.plan import Plan
 from harness.report.entry import CONTENT
 from harness.report.mirror import SUPERSEDED
 from harness.report.store import Curves, Stored, open_store
+from harness.runs.atomic import whole_file
 
 MISSING = "missing"
 TEXTS = ["status", "perturbation", "selection", "subset", "seen", "reason", "commit", "dirty", "weights"]
@@ -63,8 +64,6 @@ def _row(plan: Plan, run: Run, stored: Stored | None, curves: Curves) -> dict[st
         "curve_steps": [step for step, _ in curve],
         "curve_scores": [score for _, score in curve],
     }
-    if stored and not row["seen"]:
-        row["seen"] = cell.model.seen.get(cell.task_name, "")
     return row | {name: metrics[name] for name in sorted(metrics) if not name.startswith("selection.")}
 
 
@@ -72,8 +71,6 @@ def write_frame(plan: Plan) -> pd.DataFrame:
     """Write the frame and return it."""
     frame = build_frame(plan)
     path = frame_path(plan)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    frame.to_parquet(temporary, index=False, compression="zstd")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        frame.to_parquet(temporary, index=False, compression="zstd")
     return frame

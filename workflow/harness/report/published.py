@@ -11,7 +11,7 @@ from harness.paths import ROOT
 from harness.plan.strict import Strict, check
 from harness.plan.tables import Column, TableSpec
 from harness.plan.yamlfile import read_yaml
-from harness.report.cells import Cell, cell_text
+from harness.report.cells import Cell, by_cell, cell_text
 from harness.report.marks import mark_notes
 from harness.report.table import Block, Table
 from harness.report.values import RunRow, run_values
@@ -75,11 +75,13 @@ def load_published(path: Path = FILE) -> Published:
 def published_table(name: str, spec: TableSpec, plan: dict[str, Any], runs: list[RunRow]) -> Table:
     """Return one block a model, one row for each cell and published number."""
     known = load_published()
+    grouped = by_cell(runs)
     lines, measured = [], []
     for cell in plan["cells"].values():
         numbers: list[Number | None] = [*known.of(cell["task"], cell["model"], cell["variant"])]
         for number in numbers or [None]:
-            beside = _measured(known, number, plan, cell, runs)
+            own = grouped[cell["task"], cell["model"], cell["variant"]]
+            beside = _measured(known, number, plan, cell, own)
             measured.append(beside)
             lines.append(_line(known, number, spec, cell, beside))
     sources = list(dict.fromkeys(line["source"] for line in lines if line["source"] != NONE))
@@ -120,12 +122,7 @@ def _measured(
     column = Column(
         task=cell["task"], split=split if split in task["report"] else task["report"][0], metric=metric
     )
-    own = [r for r in runs if (r["task"], r["model"], r["variant"]) == _key(cell)]
-    return Cell((cell["model"],), cell["variant"], column, run_values(column, own, None, plan))
-
-
-def _key(cell: dict[str, Any]) -> tuple[str, str, str]:
-    return cell["task"], cell["model"], cell["variant"]
+    return Cell((cell["model"],), cell["variant"], column, run_values(column, runs, None, plan))
 
 
 def _split(known: Published, number: Number | None) -> str | None:

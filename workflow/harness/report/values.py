@@ -41,13 +41,15 @@ def _plain(column: Column, run: RunRow, reference: list[RunRow] | None, plan: di
     if runs is None:
         return Value(run, _number(column, run))
     other = reference[0] if reference else run
-    share = runs * _passes(plan, other) / _passes(plan, run)
-    return _at_share(run, share)
+    whole, own = _passes(plan, other), _passes(plan, run)
+    return Value(run, None) if whole is None or own is None else _at_share(run, runs * whole / own)
 
 
-def _passes(plan: dict[str, Any], run: RunRow) -> float:
+def _passes(plan: dict[str, Any], run: RunRow) -> float | None:
+    """Return what training costs; None while nobody has counted the task's rows."""
     cell = plan["cells"][f"{run['task']}/{run['model']}/{run['variant']}"]
-    return float(cell["cost"]["forward_equivalents"])
+    passes: float | None = cell["cost"]["forward_equivalents"]
+    return passes
 
 
 def _at_share(run: RunRow, share: float) -> Value:
