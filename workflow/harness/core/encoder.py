@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from harness.core.dropout import replace_dropout
 from harness.core.packing import Packing, can_pack
+from harness.core.rows import WordRows
 from harness.core.streams import GlobalStream
 from harness.core.watch import Watch
 from harness.methods.interface import Batch, Draws, Pass, Passes
@@ -63,6 +65,9 @@ class Encoder:
         self._dropout_stream = dropout_stream
         self._shared_masks: Any = None
         self._autocast = precision == "bf16"
+        if self.device.type == "cpu":
+            replace_dropout(network)
+            network.set_input_embeddings(WordRows(network.get_input_embeddings()))
         self._packing = Packing(network) if pack and can_pack(network) else None
         self._backward_kind = "backward"
         self._word_layer: nn.Module = network.get_input_embeddings()
@@ -193,4 +198,4 @@ class Encoder:
         return self._embedded
 
     def _keep_last_hidden(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        self._last_hidden = output.last_hidden_state
+        self._last_hidden = output.last_hidden_state[:, 0]
