@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from harness.core.dropout import draw_bits, keep, scale
 
 OVERHEAD = 2000
-"""What one more group costs, in scores of one head."""
+"""What one more group costs, in scores of one head; from 1000 to 20000 times differ by some 4 %."""
 
 
 def cut(lengths: list[int]) -> list[slice]:

@@ -56,7 +56,7 @@ class _Drop(torch.autograd.Function):
 class Dropout(nn.Dropout):
     """In the place of ``nn.Dropout``."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         """Drop elements in train mode."""
         if not self.training or _dropped(self.p) in (0, LEVELS):
             return super().forward(input)

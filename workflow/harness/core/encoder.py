@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from harness.core.dropout import replace_dropout
 from harness.core.packing import Packing, can_pack
-from harness.core.rows import WordRows
+from harness.core.rows import keep_word_gradient
 from harness.core.streams import GlobalStream
 from harness.core.watch import Watch
 from harness.methods.interface import Batch, Draws, Pass, Passes
@@ -67,7 +67,7 @@ class Encoder:
         self._autocast = precision == "bf16"
         if self.device.type == "cpu":
             replace_dropout(network)
-            network.set_input_embeddings(WordRows(network.get_input_embeddings()))
+            keep_word_gradient(network)
         self._packing = Packing(network) if pack and can_pack(network) else None
         self._backward_kind = "backward"
         self._word_layer: nn.Module = network.get_input_embeddings()

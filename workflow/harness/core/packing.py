@@ -85,9 +85,9 @@ def _attention(
     layout = attention_mask
     heads, width = query.shape[1], query.shape[3]
     if query.device.type == "cpu":
-        packed = [x.squeeze(0).transpose(0, 1) for x in (query, key, value)]
+        asking, answering, values = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
         scale = width**-0.5 if scaling is None else scaling
-        return attend(*packed, layout.groups(heads), scale, dropout).unsqueeze(0), None
+        return attend(asking, answering, values, layout.groups(heads), scale, dropout).unsqueeze(0), None
 
     def padded(x: Tensor) -> Tensor:
         return layout.unpack(x.transpose(1, 2).flatten(2)).view(*layout.shape, heads, width).transpose(1, 2)
@@ -139,7 +139,7 @@ class Packing:
                 logits.append(network(input_ids=ids, attention_mask=mask).logits)
         self._poisoned = False
         network.train(training)
-        return torch.allclose(*logits, rtol=1e-4, atol=1e-5)
+        return torch.allclose(logits[0], logits[1], rtol=1e-4, atol=1e-5)
 
     def _enter(self, _stack: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
         assert self._layout is not None

@@ -25,7 +25,7 @@ class WordRows(nn.Embedding):
         self._kept: Tensor | None = None
         self._touched: list[Tensor] = []
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         """Return the rows of these token ids."""
         if self.weight is not self._own[0]:
             return super().forward(input)
@@ -51,6 +51,13 @@ class WordRows(nn.Embedding):
             self._kept.index_fill_(0, ids, 0.0)
         self._touched.clear()
         return self._kept
+
+
+def keep_word_gradient(network: Any) -> None:
+    """Put these word embeddings in the place of torch's, unless the network has a kind of its own."""
+    words = network.get_input_embeddings()
+    if type(words) is nn.Embedding and words.max_norm is None and not words.scale_grad_by_freq:
+        network.set_input_embeddings(WordRows(words))
 
 
 class _Look(torch.autograd.Function):
