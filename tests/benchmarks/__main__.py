@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from benchmarks import budget, parity
 from benchmarks.rows import Row, task_rows
-from benchmarks.settings import BATCH, MAX_LENGTH, tasks
+from benchmarks.settings import BATCH, MAX_LENGTH, SETTINGS, tasks
 from benchmarks.table import table
 from harness.errors import HarnessError
 from harness.runs.atomic import write_text
@@ -29,13 +29,15 @@ def main() -> int:
         print("\n".join(["No ratio is printed:", *wrong]), file=sys.stderr)
         return 1
     path: Path = chosen.out / "bench.json"
-    kept = json.loads(path.read_text()) if chosen.task and path.is_file() else []
-    rows: list[Row] = [row for row in kept if row["task"] not in names]
+    settings = [s for s in SETTINGS if not chosen.method or s.name in chosen.method]
+    asked = {(name, setting.name) for name in names for setting in settings}
+    kept = json.loads(path.read_text()) if (chosen.task or chosen.method) and path.is_file() else []
+    rows: list[Row] = [row for row in kept if (row["task"], row["method"]) not in asked]
     for name in names:
-        for row in task_rows(name, chosen.model, chosen.data_root, chosen.seconds, chosen.threads):
+        for row in task_rows(name, chosen.model, chosen.data_root, chosen.seconds, chosen.threads, settings):
             rows.append(row)
             print("{task:12} {method:10} {precision} {ours_ms:9.1f} {reference_ms:9.1f} ms".format(**row))
-    write_text(path, json.dumps(rows, indent=1) + "\n")
+            write_text(path, json.dumps(rows, indent=1) + "\n")
     text = table(rows, about(chosen.model, chosen.threads))
     write_text(chosen.out / "table.md", text)
     print(f"\n{text}\n{path}")
@@ -47,7 +49,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="folder with GLUE's files")
     parser.add_argument(
-        "--task", action="append", metavar="T", help="measure these alone; other tasks' rows are kept"
+        "--task", action="append", metavar="T", help="measure these alone; the other rows are kept"
+    )
+    parser.add_argument(
+        "--method",
+        action="append",
+        choices=[setting.name for setting in SETTINGS],
+        help="measure these alone; the other rows are kept",
     )
     parser.add_argument("--model", default="minilm", metavar="M", help="a model (minilm)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="CPU threads (2)")

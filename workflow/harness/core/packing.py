@@ -84,7 +84,7 @@ def _attention(
     """Attend within each text; query, key and value are [1, heads, T, d]."""
     layout = attention_mask
     heads, width = query.shape[1], query.shape[3]
-    if query.device.type == "cpu":
+    if in_groups(query.device):
         asking, answering, values = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
         scale = width**-0.5 if scaling is None else scaling
         return attend(asking, answering, values, layout.groups(heads), scale, dropout).unsqueeze(0), None
@@ -96,6 +96,11 @@ def _attention(
         padded(query), padded(key), padded(value), layout.keys, dropout_p=dropout, scale=scaling
     )
     return layout.pack(output.transpose(1, 2).flatten(2)).view(1, -1, heads, width), None
+
+
+def in_groups(device: torch.device) -> bool:
+    """Tell whether attention takes texts in groups; a GPU's own kernels take padded batches."""
+    return device.type == "cpu"
 
 
 class Packing:
