@@ -7,7 +7,7 @@ CONFIG := config/$(EXPERIMENT).yaml
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: magnitudes help setup fetch reproduce tables reference smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
+.PHONY: bench magnitudes help setup fetch reproduce tables reference smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ magnitudes: setup  ## measure how large the methods' perturbations are
 		--method smart-pytorch --method smart-mtdnn \
 		--method smart-author:teacher_weight=0.0 --method smart-no-teacher --method smart-no-teacher:step_size=1e-2 \
 		--method mat:steps_delta=5,steps_theta=1 --method mat-strong:steps_delta=5,steps_theta=1
+
+# DATA_ROOT=DIR: STS-B, RTE, QNLI and CoLA from DIR; without it, the tasks whose data are packages.
+bench: setup  ## measure speed and memory against the released codes' passes (DATA_ROOT=DIR: on GLUE)
+	PYTHONPATH=tests $(BIN)/python -W ignore -m benchmarks $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
 
 mlflow-ui: setup  ## look at the runs in a browser (http://127.0.0.1:5000)
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///results/mlflow.db

@@ -50,14 +50,14 @@ class CreAT(Method):
         """Gradient of the mean of clean and perturbed task loss, both branches attached."""
         chosen = self.arguments
         clean = model(batch)
-        target = clean.last_hidden[:, 0].detach()
+        target = clean.last_hidden.detach()
         words = model.words(batch).detach()
         delta = chosen.start_size * model.draws.normal(words)
         for _ in range(chosen.steps - 1):
             delta.requires_grad_()
             perturbed = model(batch, words=words + delta)
             # Summed over the batch while the loss is a mean, as released: tau counts B times.
-            cosine = functional.cosine_similarity(perturbed.last_hidden[:, 0], target, dim=-1).sum()
+            cosine = functional.cosine_similarity(perturbed.last_hidden, target, dim=-1).sum()
             ascent = model.loss(perturbed.logits, batch) - chosen.temperature * cosine
             gradient = model.input_gradient(ascent, delta)
             delta = adversary.ascend(delta, gradient, chosen.step_size, chosen.radius, "l2")

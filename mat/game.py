@@ -87,13 +87,16 @@ class Mat(Method):
         inside = arguments.start == "zero" and arguments.noise_ratio == 0 and arguments.radius > 0
         return (arguments.norm, arguments.radius) if inside else None
 
+    def __init__(self, arguments: MatArguments) -> None:
+        super().__init__(arguments)
+        self._buffers: tuple[list[Tensor], list[Tensor]] | None = None
+
     def step(self, model: Model, batch: Batch, optimizer: Optimizer) -> Tensor:
         """Play one round of the game on one batch."""
         chosen = self.arguments
         mean_delta = self._sample_delta(model, batch) if chosen.weight > 0 and chosen.perturb else None
         theta = [p.detach() for p in model.named_parameters().values()]
-        before = [p.clone() for p in theta]
-        mean_theta = [p.clone() for p in theta]
+        before, mean_theta = self._copies(theta)
         losses = []
         for k in range(chosen.steps_theta):
             losses.append(self._theta_gradient(model, batch, mean_delta))
@@ -107,6 +110,14 @@ class Mat(Method):
         torch._foreach_copy_(theta, mean_theta)
         langevin.average(theta, before, 1 - chosen.beta_p)
         return mean_of(losses)
+
+    def _copies(self, theta: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return two copies of the parameters, in memory that all batches share."""
+        if self._buffers is None:
+            self._buffers = [torch.empty_like(p) for p in theta], [torch.empty_like(p) for p in theta]
+        for copies in self._buffers:
+            torch._foreach_copy_(copies, theta)
+        return self._buffers
 
     def _sample_delta(self, model: Model, batch: Batch) -> Tensor:
         """Return the averaged mean of the sampled perturbations, the minimising player fixed."""

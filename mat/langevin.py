@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from harness.methods.interface import Draws
 
 
+PIECE = 1 << 21
+"""Numbers that are added at a time: the noise of a large tensor is never whole in memory."""
+
+
 def deviation(step: float, base_step: float, ratio: float) -> float:
     """Return the noise's standard deviation, sqrt(2 step) * (base_step * ratio).
 
@@ -25,7 +29,9 @@ def add_noise(tensors: list[Tensor], size: float, draws: Draws) -> None:
     """Add normal noise of standard deviation ``size`` to each tensor, in place."""
     if size > 0:
         for tensor in tensors:
-            tensor.add_(draws.normal(tensor), alpha=size)
+            pieces = [tensor] if tensor.numel() <= PIECE else torch.split(tensor.view(-1), PIECE)
+            for piece in pieces:
+                piece.add_(draws.normal(piece), alpha=size)
 
 
 def average(mean: list[Tensor], sample: list[Tensor], decay: float) -> None:

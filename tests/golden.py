@@ -60,6 +60,16 @@ class Case:
         assert self.encoder.watch is not None
         return self.encoder.watch
 
+    @property
+    def adamw(self) -> torch.optim.Optimizer:
+        return self.update._adamw
+
+    draws_at_rate_zero = False
+    """Whether noise is drawn for the parameters at rate 0 (the first warm-up batch), where its size is 0."""
+
+    def train(self, batch: Batch) -> float:
+        return train_batch(self.encoder, self.method, batch, self.update)
+
 
 def load_case(folder: Path, name: str, pack: bool = False) -> Case:
     facts = json.loads((folder / f"{name}.json").read_text())
@@ -67,11 +77,10 @@ def load_case(folder: Path, name: str, pack: bool = False) -> Case:
     if facts["rand"].startswith("in file "):
         other = load_file(folder / facts["rand"].removeprefix("in file "))
         tensors |= {k: v for k, v in other.items() if k.startswith("rand/")}
-    base = json.loads((folder / f"{facts['base']}.json").read_text())
     values = load_file(folder / f"{facts['base']}.safetensors")
     draws = Replay()
     encoder = Encoder(
-        _network(base, values),
+        plain_network(folder, facts),
         regression=facts["task"].startswith("regression"),
         draws=draws,
         dropout_stream=GlobalStream(0, torch.device("cpu")),
@@ -85,13 +94,16 @@ def load_case(folder: Path, name: str, pack: bool = False) -> Case:
         encoder.network, protocol_of(facts, len(batches)), horizon(facts, len(batches)), encoder.meter
     )
     case = Case(facts, tensors, batches, encoder, update, kind(kind.Arguments(**arguments)), draws)
-    _watch_optimizer(case)
+    watch_optimizer(case)
     return case
 
 
-def _network(base: dict[str, Any], values: dict[str, Tensor]) -> Any:
+def plain_network(folder: Path, facts: dict[str, Any]) -> Any:
+    """Return the network that a trace starts from."""
     import transformers
 
+    base = json.loads((folder / f"{facts['base']}.json").read_text())
+    values = load_file(folder / f"{facts['base']}.safetensors")
     kind = getattr(transformers, base["model_class"])
     config = kind.config_class(attn_implementation="eager", **base["config"])
     network = kind(config).double()
@@ -111,12 +123,12 @@ def _batches(values: dict[str, Tensor]) -> list[Batch]:
     return batches
 
 
-def _watch_optimizer(case: Case) -> None:
+def watch_optimizer(case: Case) -> None:
     """Remember rate and gradient norm of every AdamW call, and the first gradient."""
-    adamw = case.update._adamw
+    adamw = case.adamw
     plain = adamw.step
 
-    def step() -> None:
+    def step(*_: Any, **__: Any) -> None:
         gradients = {n: p.grad for n, p in case.encoder.named_parameters().items() if p.grad is not None}
         if not case.calls:
             case.first_gradient = {name: g.clone() for name, g in gradients.items()}
@@ -143,8 +155,8 @@ def queue_draws(case: Case, t: int) -> None:
             case.draws.queue.append(rand[name])
     if "delta_noise/1" in rand:
         case.draws.queue += [rand[f"delta_noise/{k + 1}"] for k in range(given["sampling_times_delta"])]
-        # At rate 0 (the first warm-up batch) the noise has size 0, and ours draws none.
-        steps = given["sampling_times_theta"] if case.update.learning_rate > 0 else 0
+        drawn = case.update.learning_rate > 0 or case.draws_at_rate_zero
+        steps = given["sampling_times_theta"] if drawn else 0
         for k in range(steps):
             case.draws.queue += [rand[f"theta_noise/{k + 1}/{n}"] for n in case.encoder.named_parameters()]
 
@@ -164,7 +176,7 @@ def replay(case: Case) -> dict[str, float]:
         watch = case.watch
         watch.losses.clear()
         watch.perturbations.clear()
-        loss = train_batch(case.encoder, case.method, batch, case.update)
+        loss = case.train(batch)
         assert not case.draws.queue, "draws left over"
         compare("loss", loss, expected_loss(case.facts, t, len(batch.labels)))
         if "pass_loss" in case.facts["scalars"][f"step{t}"]:

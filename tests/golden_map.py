@@ -151,7 +151,7 @@ def protocol_of(facts: Facts, batches: int) -> Protocol:
     named = {given.get("LR_SCHEDULER_NAME", "linear"), given.get("scheduler_type", "linear")}
     assert named == {"linear"}, f"schedule not mapped: {named}"
     steps = given.get("NUM_WARMUP_STEPS", given.get("warmup_steps", 0))
-    values = catalogue.protocol("honest").model_dump() | {
+    values = catalogue.protocol("honest").base() | {
         "learning_rate": optimizer["lr"],
         "schedule": "linear" if scheduled else "constant",
         "warmup": given.get("warm_up", (steps + 1e-9) / horizon(facts, batches)),

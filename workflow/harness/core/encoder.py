@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from harness.core.dropout import replace_dropout
 from harness.core.loss_scale import LossScale
 from harness.core.packing import Packing, can_pack
 from harness.core.parts import in_parts
+from harness.core.rows import keep_word_gradient
 from harness.core.streams import GlobalStream
 from harness.core.watch import Watch
 from harness.methods.interface import Batch, Draws, Pass, Passes
@@ -69,6 +71,9 @@ class Encoder:
         """Examples computed at a time, to save memory; None computes a batch as a whole."""
         self.loss_scale = LossScale(self.device) if precision == "fp16" else None
         self._autocast = AUTOCAST.get(precision)
+        if self.device.type == "cpu":
+            replace_dropout(network)
+            keep_word_gradient(network)
         self._packing = Packing(network) if pack and can_pack(network) else None
         self._backward_kind = "backward"
         self._word_layer: nn.Module = network.get_input_embeddings()
@@ -216,4 +221,4 @@ class Encoder:
         return self._embedded
 
     def _keep_last_hidden(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        self._last_hidden = output.last_hidden_state
+        self._last_hidden = output.last_hidden_state[:, 0]

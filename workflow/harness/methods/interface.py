@@ -89,7 +89,7 @@ class Pass:
     embedded: Tensor
     """Finished embedding output (sum, LayerNorm, dropout), [B, L, H]."""
     last_hidden: Tensor
-    """Output of the last layer, [B, L, H]."""
+    """Output of the last layer at the first token, which the head reads, [B, H]."""
 
 
 class Draws(Protocol):

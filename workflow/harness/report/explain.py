@@ -78,7 +78,7 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 def _configuration(plan: Plan, cell: Cell) -> Iterator[str]:
     """Yield how the cell differs from its protocol file, its method's defaults, and other variants."""
-    base = catalogue.protocol(plan.experiment.protocol).model_dump(mode="json")
+    base = catalogue.protocol(plan.experiment.protocol).model_dump(mode="json", exclude={"rules"})
     defaults = type(cell.method).Arguments().model_dump(mode="json")
     own = asked(cell)
     changed = differences({"protocol": base}, {"protocol": own["protocol"]})

@@ -1,0 +1,1 @@
+"""Our methods against loops that do what the released codes do: `make bench`."""
