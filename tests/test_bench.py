@@ -79,3 +79,7 @@ def test_peak_memory_is_that_of_the_step(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.chdir(tmp_path)
     plain = replace(SETTINGS[0])
     assert 0 < peak_mb("stsb", "tiny", plain, "fp32", None, 1) < 2000
+
+
+def test_the_table_says_what_was_measured_on_what() -> None:
+    assert bench.about("tiny", 1).startswith("tiny, batch 32, at most 256 tokens, dropout on; ")

@@ -15,7 +15,7 @@ from benchmarks.settings import BATCH, MAX_LENGTH, SETTINGS, tasks
 from benchmarks.table import table
 from harness.errors import HarnessError
 from harness.runs.atomic import write_text
-from harness.runs.prepare import choose_device
+from harness.runs.device import choose_device
 
 
 def main() -> int:
@@ -82,7 +82,7 @@ def checked(task: str, model: str, data_root: Path | None) -> list[str]:
 
 def about(model: str, threads: int) -> str:
     """Return what was measured, on what."""
-    device = choose_device()
+    device = choose_device("auto", "fp32")
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"{threads} threads"
     return (
         f"{model}, batch {BATCH}, at most {MAX_LENGTH} tokens, dropout on; {device.type}, {where}, "
