@@ -99,10 +99,16 @@ def pairs(mine: Path) -> catalogue.Task:
     return catalogue.task("pairs", (mine,))
 
 
+def online(**environment: str) -> dict[str, str]:
+    """Return an environment without the switches that commands other than fetch set for themselves."""
+    offline = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+    return {**{k: v for k, v in os.environ.items() if k not in offline}, **environment}
+
+
 def harness(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "harness", *map(str, arguments)],
-        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+        cwd=ROOT, env=online(**environment), capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
@@ -134,7 +140,7 @@ def test_the_real_hub_calls_bring_rows_and_weights_at_a_locked_commit(
     with hub_server(hub) as address:
         done = subprocess.run(
             [sys.executable, "-c", MODEL_FILES, str(tmp_path / "model")],
-            env={**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home")},
+            env=online(HF_ENDPOINT=address, HF_HOME=str(tmp_path / "home")),
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -42,16 +42,17 @@ def run(chosen: argparse.Namespace) -> None:
     old = superseded(plan)
     if chosen.runs:
         _list(plan, waiting, old)
-    print(tabulate(_costs(plan, waiting), headers="keys", floatfmt=",.0f", missingval="?"))
+    if waiting:
+        print(tabulate(_costs(plan, waiting), headers="keys", floatfmt=",.0f", missingval="?"))
+        print(NOTE.format(plan.experiment.gpu_tflops) + "\n")
     done = len(plan.runs) - len(waiting)
     counts = f"{len(plan.runs)} runs, {done} done, {len(waiting)} to do, {len(old)} superseded"
-    print(f"\n{counts}; plan: {shown(path)}")
-    print(NOTE.format(plan.experiment.gpu_tflops))
-    if advice := plan.must_be_fetched():
-        print(advice)
+    print(f"{counts}; plan: {shown(path)}")
     needed, unknown = hours(waiting, rates(chosen.out))
     untold = f"; nothing is known of {unknown} runs" if unknown else ""
     print(f"by past runs about {needed:.1f} hours, one after the other{untold}")
+    if advice := plan.must_be_fetched():
+        print(advice)
     must_be_within(LIMIT_HOURS if chosen.limit is None else chosen.limit, needed, len(waiting))
 
 
