@@ -1,6 +1,8 @@
 """From a number back to its runs, and a run again: explain, verify, bundle, merge, reference, plan."""
 
+import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -163,24 +165,40 @@ def test_merging_names_conflicts_and_takes_nothing_unless_told(plan: Plan, tmp_p
     assert RunFolder(aside.parent).result().metrics == {"validation": {"accuracy": 0.9}}
 
 
-@pytest.mark.parametrize("harm", ["cut", "changed", "none"])
-def test_a_bundle_that_is_not_whole_is_refused(plan: Plan, tmp_path: Path, harm: str) -> None:
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        ("cut", "no whole bundle"),
+        ("changed", "not what its manifest says: experiment.yaml"),
+        ("outside", "'../evil' is no plain file inside it"),
+        ("none", "no bundle"),
+    ],
+)
+def test_a_bundle_that_is_not_whole_is_refused(plan: Plan, tmp_path: Path, harm: str, message: str) -> None:
     finish(plan)
     archive = tmp_path / "toy.bundle.tar.gz"
     make_bundle(plan, archive)
     if harm == "cut":
         archive.write_bytes(archive.read_bytes()[:2000])
-    elif harm == "changed":
-        with tarfile.open(archive) as packed:
-            packed.extractall(tmp_path / "open", filter="data")
-        (tmp_path / "open" / "experiment.yaml").write_text("name: other\n")
-        with tarfile.open(archive, "w:gz") as packed:
-            packed.add(tmp_path / "open", arcname=".")
+    elif harm in ("changed", "outside"):
+        _repack(archive, "experiment.yaml" if harm == "changed" else "../evil", b"name: other\n")
     else:
         archive.unlink()
-    with pytest.raises(HarnessError, match="bundle"):
+    with pytest.raises(HarnessError, match=re.escape(message)):
         merge_bundle(archive, tmp_path / "other")
     assert not list((tmp_path / "other").rglob("result.json"))
+    assert not (tmp_path / "other" / "evil").exists()
+
+
+def _repack(archive: Path, name: str, content: bytes) -> None:
+    """Put another content under one name of an archive."""
+    with tarfile.open(archive) as packed:
+        files = {m.name: packed.extractfile(m).read() for m in packed.getmembers()}
+    with tarfile.open(archive, "w:gz") as packed:
+        for member, data in {**files, name: content}.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            packed.addfile(info, io.BytesIO(data))
 
 
 def test_a_reference_is_made_of_finished_experiments_and_renders_the_same_bytes(

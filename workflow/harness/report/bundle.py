@@ -15,6 +15,7 @@ from harness.errors import HarnessError
 from harness.paths import ROOT, shown
 from harness.plan.keys import file_digest
 from harness.plan.plan import Plan
+from harness.runs.atomic import write_bytes
 from harness.runs.folder import RunFolder
 from harness.runs.lock import is_held
 from harness.runs.provenance import commit
@@ -120,7 +121,7 @@ def _unpack(archive: Path, folder: Path) -> dict[str, Any]:
     """Unpack into ``folder`` and check every file against the manifest."""
     try:
         with tarfile.open(archive, "r:gz") as packed:
-            packed.extractall(folder, filter="data")
+            _extract(packed, folder)
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise HarnessError(f"{archive}: no bundle: {error.filename} is not there") from None
@@ -128,6 +129,8 @@ def _unpack(archive: Path, folder: Path) -> dict[str, Any]:
         raise HarnessError(f"{archive}: no whole bundle: {error}") from None
     if manifest.get("format") != FORMAT:
         raise HarnessError(f"{archive}: format {manifest.get('format')}, expected {FORMAT}")
+    if Path(manifest["experiment"]).name != manifest["experiment"]:
+        raise HarnessError(f"{archive}: no name of an experiment: {manifest['experiment']!r}")
     present = {str(p.relative_to(folder)): file_digest(p) for p in folder.rglob("*") if p.is_file()}
     present.pop(MANIFEST)
     if present != manifest["files"]:
@@ -136,6 +139,15 @@ def _unpack(archive: Path, folder: Path) -> dict[str, Any]:
         )
         raise HarnessError(f"{archive}: not what its manifest says: {', '.join(wrong[:5])}")
     return manifest
+
+
+def _extract(packed: tarfile.TarFile, folder: Path) -> None:
+    """Write plain files inside ``folder`` and nothing else (the library's own filter came with 3.11.4)."""
+    for member in packed.getmembers():
+        path, content = Path(member.name), packed.extractfile(member) if member.isfile() else None
+        if content is None or path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{member.name!r} is no plain file inside it")
+        write_bytes(folder / path, content.read())
 
 
 def _conflict(here: Path, there: Path) -> str | None:
