@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import toyplan
 import tries
+import yaml
 
 from harness.core import evaluate, metrics
 from harness.errors import HarnessError
@@ -23,7 +24,6 @@ from harness.paths import ROOT
 from harness.plan import catalogue
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
-from harness.plan.task import Rows
 from harness.runs import stop
 from harness.runs.checkpoint import Checkpoints
 from harness.runs.execute import InterruptedRunError, execute
@@ -437,15 +437,15 @@ def test_damaged_token_ids_are_made_again_with_a_warning(
     assert tries.comparable(folder) == undisturbed
 
 
-def test_data_that_changed_after_planning_are_refused_and_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_that_changed_after_planning_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
     rows = [Row((f"text number {number}",), number % 2) for number in range(64)]
-    declared = Rows(count=len(rows), hash=rows_hash(rows))
-    task = catalogue.task("sst2").model_copy(update={"rows": {"train": declared, "validation": declared}})
-    monkeypatch.setattr(catalogue, "task", lambda name: task)
+    declared = {"count": len(rows), "hash": rows_hash(rows)}
+    own = {"parent": "sst2", "rows": {"train": declared, "validation": declared}}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "own.yaml").write_text(yaml.safe_dump(own))
     write_rows(tmp_path, rows)
-    plan, run, folder = toy(tmp_path, tasks=["sst2"], data_root=str(tmp_path))
+    places = {"data_root": str(tmp_path), "tasks_dirs": [str(tmp_path / "mine")]}
+    plan, run, folder = toy(tmp_path, tasks=["own"], **places)
     changed = [*rows[:-1], Row(rows[-1].texts, 0)]
     write_rows(tmp_path, changed)
     with pytest.raises(HarnessError, match="not the declared ones"):
