@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field
 
 from harness.errors import HarnessError, MistakesError, unknown
+from harness.methods.registry import broken_methods, method_class, method_names
 from harness.paths import CONFIG, shown
 from harness.plan import locked
 from harness.plan.model import HubModel, Model
@@ -18,7 +19,7 @@ from harness.plan.yamlfile import read_yaml
 
 Kind = TypeVar("Kind", bound=BaseModel)
 Folders = tuple[Path, ...]
-"""Folders with task files of one's own, looked through before ``config/tasks``."""
+"""Folders with files of one's own: of tasks (they win over ``config/tasks``), or of methods."""
 
 
 class Variant(Strict):
@@ -154,25 +155,43 @@ def protocol(name: str) -> ProtocolFile:
 
 
 @cache
-def variants() -> dict[str, Variant]:
-    """Return every variant; raises MistakesError naming each wrong entry."""
-    path: Path = CONFIG / "variants.yaml"
+def variants(folders: Folders = ()) -> dict[str, Variant]:
+    """Return every entry of ``config/variants.yaml`` and of ``variants.yaml`` in the given folders.
+
+    Raises:
+        MistakesError: wrong entries, all of them.
+    """
     found: dict[str, Variant] = {}
     mistakes: list[str] = []
-    for name, values in read_yaml(path).items():
-        entry, wrong = check(Variant, values or {}, path, name)
-        mistakes += wrong
-        if entry is not None:
-            found[name] = entry
-    for name, entry in found.items():
-        if entry.parent is not None:
-            found[name], wrong = _with_parent(found, entry, f"{shown(path)}: {name}")
-            mistakes += wrong
-        if not found[name].method:
-            mistakes.append(f"{shown(path)}: {name}.method: missing; expected a method, or a parent")
+    for path in _variant_files(folders):
+        mistakes += _read_variants(path, found)
     if mistakes:
         raise MistakesError(mistakes)
     return found
+
+
+def _variant_files(folders: Folders) -> list[Path]:
+    own = [folder / "variants.yaml" for folder in folders]
+    return [CONFIG / "variants.yaml", *(path for path in own if path.is_file())]
+
+
+def _read_variants(path: Path, found: dict[str, Variant]) -> list[str]:
+    """Put the entries of a file into ``found``; return the mistakes in them."""
+    mistakes: list[str] = []
+    for name, values in read_yaml(path).items():
+        where = f"{shown(path)}: {name}"
+        entry, wrong = check(Variant, values or {}, path, name)
+        if name in found:
+            wrong.append(f"{where}: there is a variant of this name already")
+        if entry is not None and entry.parent is not None:
+            entry, told = _with_parent(found, entry, where)
+            wrong += told
+        if entry is not None and not (entry.method or wrong):
+            wrong.append(f"{where}.method: missing; expected a method, or a parent")
+        mistakes += wrong
+        if entry is not None and not wrong:
+            found[name] = entry
+    return mistakes
 
 
 def _with_parent(found: dict[str, Variant], entry: Variant, where: str) -> tuple[Variant, list[str]]:
@@ -186,8 +205,26 @@ def _with_parent(found: dict[str, Variant], entry: Variant, where: str) -> tuple
     ), []
 
 
-def variant(name: str) -> Variant:
-    """Return the variant ``name``; raises HarnessError with the valid names and the nearest."""
-    if name not in variants():
-        raise HarnessError(unknown("variant", name, variants()))
-    return variants()[name]
+def variant_names(folders: Folders = ()) -> list[str]:
+    """Return the entries, then the methods that no entry runs as they are: each is a variant too."""
+    entries = variants(folders)
+    plain = {entry.method for entry in entries.values() if not entry.arguments and entry.epochs_times == 1}
+    methods = [*method_names(folders), *broken_methods(folders)]
+    return [*entries, *(name for name in methods if name not in plain and name not in entries)]
+
+
+def variant(name: str, folders: Folders = ()) -> Variant:
+    """Return the variant ``name``: an entry, or a method at its defaults.
+
+    Raises:
+        HarnessError: there is none (the valid names and the nearest are told), or its method is broken.
+    """
+    entries, valid = variants(folders), variant_names(folders)
+    if name in entries:
+        if name != entries[name].method and name in method_names(folders):
+            raise HarnessError(f"{name!r} is a variant of {entries[name].method}, and a method: rename one")
+        return entries[name]
+    if name not in valid:
+        raise HarnessError(unknown("variant", name, valid))
+    kind = method_class(name, folders)
+    return Variant(method=name, note=kind.summary, source=kind.citation)
