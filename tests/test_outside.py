@@ -113,19 +113,6 @@ def test_a_method_that_has_a_variants_name_is_refused(folder: Path) -> None:
         catalogue.variant("lookahead", (folder,))
 
 
-def test_a_folder_may_name_variants(folder: Path, tmp_path: Path) -> None:
-    (folder / "variants.yaml").write_text(
-        "calm: {method: outside, arguments: {dropout: 'off'}, note: no masks, source: this test}\n"
-    )
-    assert {"calm", "outside"} <= set(catalogue.variant_names((folder,)))
-    plan = toyplan.plan(tmp_path, variants=["calm", "outside"], methods_dirs=[str(folder)])
-    assert [cell.method.arguments.dropout for cell in plan.cells] == ["off", "independent"]
-    (folder / "variants.yaml").write_text("mat: {method: outside, note: x, source: y}\n")
-    catalogue.variants.cache_clear()
-    with pytest.raises(MistakesError, match="mat: there is a variant of this name already"):
-        catalogue.variants((folder,))
-
-
 def test_an_installed_package_offers_methods(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -155,43 +155,25 @@ def protocol(name: str) -> ProtocolFile:
 
 
 @cache
-def variants(folders: Folders = ()) -> dict[str, Variant]:
-    """Return every entry of ``config/variants.yaml`` and of ``variants.yaml`` in the given folders.
-
-    Raises:
-        MistakesError: wrong entries, all of them.
-    """
+def variants() -> dict[str, Variant]:
+    """Return every variant; raises MistakesError naming each wrong entry."""
+    path: Path = CONFIG / "variants.yaml"
     found: dict[str, Variant] = {}
     mistakes: list[str] = []
-    for path in _variant_files(folders):
-        mistakes += _read_variants(path, found)
+    for name, values in read_yaml(path).items():
+        entry, wrong = check(Variant, values or {}, path, name)
+        mistakes += wrong
+        if entry is not None:
+            found[name] = entry
+    for name, entry in found.items():
+        if entry.parent is not None:
+            found[name], wrong = _with_parent(found, entry, f"{shown(path)}: {name}")
+            mistakes += wrong
+        if not found[name].method:
+            mistakes.append(f"{shown(path)}: {name}.method: missing; expected a method, or a parent")
     if mistakes:
         raise MistakesError(mistakes)
     return found
-
-
-def _variant_files(folders: Folders) -> list[Path]:
-    own = [folder / "variants.yaml" for folder in folders]
-    return [CONFIG / "variants.yaml", *(path for path in own if path.is_file())]
-
-
-def _read_variants(path: Path, found: dict[str, Variant]) -> list[str]:
-    """Put the entries of a file into ``found``; return the mistakes in them."""
-    mistakes: list[str] = []
-    for name, values in read_yaml(path).items():
-        where = f"{shown(path)}: {name}"
-        entry, wrong = check(Variant, values or {}, path, name)
-        if name in found:
-            wrong.append(f"{where}: there is a variant of this name already")
-        if entry is not None and entry.parent is not None:
-            entry, told = _with_parent(found, entry, where)
-            wrong += told
-        if entry is not None and not (entry.method or wrong):
-            wrong.append(f"{where}.method: missing; expected a method, or a parent")
-        mistakes += wrong
-        if entry is not None and not wrong:
-            found[name] = entry
-    return mistakes
 
 
 def _with_parent(found: dict[str, Variant], entry: Variant, where: str) -> tuple[Variant, list[str]]:
@@ -207,7 +189,7 @@ def _with_parent(found: dict[str, Variant], entry: Variant, where: str) -> tuple
 
 def variant_names(folders: Folders = ()) -> list[str]:
     """Return the entries, then the methods that no entry runs as they are: each is a variant too."""
-    entries = variants(folders)
+    entries = variants()
     plain = {entry.method for entry in entries.values() if not entry.arguments and entry.epochs_times == 1}
     methods = [*method_names(folders), *broken_methods(folders)]
     return [*entries, *(name for name in methods if name not in plain and name not in entries)]
@@ -219,7 +201,7 @@ def variant(name: str, folders: Folders = ()) -> Variant:
     Raises:
         HarnessError: there is none (the valid names and the nearest are told), or its method is broken.
     """
-    entries, valid = variants(folders), variant_names(folders)
+    entries, valid = variants(), variant_names(folders)
     if name in entries:
         if name != entries[name].method and name in method_names(folders):
             raise HarnessError(f"{name!r} is a variant of {entries[name].method}, and a method: rename one")
