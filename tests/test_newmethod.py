@@ -9,7 +9,7 @@ import pytest
 from copies import copy_of_the_repository
 
 from harness.errors import HarnessError
-from harness.methods.template import new_method
+from harness.template import new_method
 
 
 def run(folder: Path, *command: str) -> str:

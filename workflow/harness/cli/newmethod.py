@@ -26,8 +26,8 @@ def register(commands: Commands) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Write the two files; print what to do with them."""
-    from harness.methods.template import new_method
     from harness.paths import shown
+    from harness.template import new_method
 
     folder = chosen.methods_dir and chosen.methods_dir.expanduser()
     method, test = new_method(chosen.name, folder)

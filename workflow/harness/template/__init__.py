@@ -9,7 +9,6 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.paths import ROOT, shown
-from harness.runs.atomic import write_text
 
 HERE = Path(__file__).parent
 SHAPE = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
@@ -30,8 +29,13 @@ def new_method(name: str, folder: Path | None = None) -> list[Path]:
     )
     if there := [shown(path) for path in (method, test) if path.exists()]:
         raise HarnessError(f"{', '.join(there)}: there already; nothing is overwritten, take another name")
-    write_text(method, _renamed("mine.py", name))
-    write_text(test, _placed(_renamed("test_mine.py", name), name, folder is not None))
+    method.parent.mkdir(parents=True, exist_ok=True)
+    for path, text in (
+        (method, _renamed("mine.py", name)),
+        (test, _placed(_renamed("test_mine.py", name), name, folder is not None)),
+    ):
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
     return [method, test]
 
 
