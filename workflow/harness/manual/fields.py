@@ -7,7 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-NAMES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
+NAMES = {
+    "null": "null",
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+}
 LIMITS = {
     "minimum": "{} or more",
     "exclusiveMinimum": "above {}",
@@ -47,6 +53,8 @@ def values(facts: dict[str, Any]) -> str:
     if "$ref" in facts:
         return str(facts["$ref"].rpartition("/")[2])
     kind = facts.get("type")
+    if "prefixItems" in facts:
+        return f"list: {', '.join(values(one) for one in facts['prefixItems'])}"
     if kind == "array":
         return f"list of {values(facts['items'])}" if "items" in facts else "list"
     if kind == "object":
