@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.runs.atomic import whole_file
 
@@ -101,6 +101,6 @@ def files(path: Path) -> dict[str, Path]:
     return {form: path.with_name(f"{path.name}.{form}") for form in FORMS}
 
 
-def light_grid(axes: "Axes", axis: str = "y") -> None:
+def light_grid(axes: "Axes", axis: Literal["x", "y", "both"] = "y") -> None:
     """Draw thin lines behind the data, along one axis or ``both``."""
     axes.grid(visible=True, axis=axis, color="0.9", linewidth=0.6)
