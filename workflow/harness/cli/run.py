@@ -7,7 +7,14 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli._common import Commands, add_command, add_out, add_tasks_dir, experiment_file
+from harness.cli._common import (
+    Commands,
+    add_command,
+    add_methods_dir,
+    add_out,
+    add_tasks_dir,
+    experiment_file,
+)
 
 if TYPE_CHECKING:
     from harness.plan.experiment import Experiment, VariantChange
@@ -43,6 +50,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the experiment's)")
     parser.add_argument("--key", metavar="KEY", help="refuse to run unless the run has this key")
     add_tasks_dir(parser)
+    add_methods_dir(parser)
     add_out(parser)
 
 
@@ -130,8 +138,9 @@ def _plan(chosen: argparse.Namespace) -> "Plan":
             variants={variant: VariantChange()},
             seeds=[chosen.seed],
         )
-    whole, pairs = _computing(whole, chosen.set)
-    change = _with_set(whole.variants[variant], variant, pairs)
+    methods_dirs = [*chosen.methods_dir, *whole.methods_dirs]
+    whole, pairs = _computing(whole.model_copy(update={"methods_dirs": methods_dirs}), chosen.set)
+    change = _with_set(whole, variant, pairs)
     narrowed = whole.model_copy(
         update={
             "tasks": {task: whole.tasks[task]},
@@ -173,8 +182,8 @@ def _must_hold(experiment: "Experiment", chosen: argparse.Namespace) -> None:
         raise MistakesError(mistakes)
 
 
-def _with_set(change: "VariantChange", variant: str, pairs: list[str]) -> "VariantChange":
-    """Return ``change`` with the values of --set, each put where its key belongs."""
+def _with_set(experiment: "Experiment", variant: str, pairs: list[str]) -> "VariantChange":
+    """Return what is changed in a variant with the values of --set, each put where its key belongs."""
     from harness.errors import MistakesError, unknown
     from harness.methods.registry import method_class
     from harness.plan import catalogue
@@ -182,8 +191,10 @@ def _with_set(change: "VariantChange", variant: str, pairs: list[str]) -> "Varia
     from harness.plan.protocol import Protocol
     from harness.plan.yamlfile import read_value
 
+    change, folders = experiment.variants[variant], experiment.method_folders()
     settings, arguments = dict(change.settings), dict(change.arguments)
-    known = method_class(catalogue.variant(variant).method).Arguments.model_fields if pairs else {}
+    method = catalogue.variant(variant, folders).method
+    known = method_class(method, folders).Arguments.model_fields if pairs else {}
     mistakes = []
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -8,7 +8,7 @@ from typing import Any
 from harness.core.numerics import NUMERICS
 from harness.errors import HarnessError, MistakesError, unknown
 from harness.methods.interface import Method
-from harness.methods.registry import method_class, method_file, method_names
+from harness.methods.registry import Folders, broken_methods, method_class, method_names, method_source
 from harness.paths import CONFIG, shown
 from harness.plan import catalogue
 from harness.plan.experiment import Experiment, VariantChange
@@ -44,7 +44,10 @@ class _Resolver:
         tasks = {t: self.named("tasks", lambda n: catalogue.task(n, folders), t) for t in experiment.tasks}
         models = {m: self.named("models", catalogue.model, m) for m in experiment.models}
         for name, change in experiment.variants.items():
-            self.named(f"variants.{name}", partial(build_method, change=change, where=self.where), name)
+            build = partial(
+                build_method, change=change, where=self.where, folders=experiment.method_folders()
+            )
+            self.named(f"variants.{name}", build, name)
         if base is not None:
             self.mistakes += _settings_mistakes(experiment, base, self.where)
             self.mistakes += _rules_mistakes(experiment.protocol, base)
@@ -74,8 +77,8 @@ class _Resolver:
 
     def cell(self, base: ProtocolFile, task: Task, model: tuple[str, Model], variant: str) -> Cell:
         """Return one cell; its rules may give it arguments and settings of its own."""
-        experiment, entry = self.experiment, catalogue.variant(variant)
-        change = experiment.variants[variant]
+        experiment, folders = self.experiment, self.experiment.method_folders()
+        entry, change = catalogue.variant(variant, folders), experiment.variants[variant]
         rules = base.rules_for(task.lineage, model[0], entry.method)
         values = base.base()
         for layer in (
@@ -90,14 +93,14 @@ class _Resolver:
         if protocol is None:
             raise MistakesError(wrong)
         protocol = protocol.times(entry.epochs_times)
-        method = build_method(variant, change, self.where, rules)
+        method = build_method(variant, change, self.where, rules, folders)
         identity = self.identity(task, model[1], protocol, method)
         return Cell(task.name, task, model[0], model[1], variant, method, protocol, identity)
 
     def identity(self, task: Task, model: Model, protocol: Protocol, method: Method) -> str:
         """Return the hash of all that determines a cell's numbers, except the seed."""
         if method.name not in self.sources:
-            self.sources[method.name] = source_digest(method_file(method.name))
+            self.sources[method.name] = source_digest(*method_source(type(method)))
         return digest(
             {
                 "task": task.identity(),
@@ -111,13 +114,19 @@ class _Resolver:
         )
 
 
-def build_method(variant_name: str, change: VariantChange, where: str, rules: Sequence[Rule] = ()) -> Method:
+def build_method(
+    variant_name: str,
+    change: VariantChange,
+    where: str,
+    rules: Sequence[Rule] = (),
+    folders: Folders = (),
+) -> Method:
     """Return the method of a variant with its arguments settled and checked.
 
     Later ones win: the method's defaults, the protocol's rules, the variant, the experiment.
     """
-    variant = catalogue.variant(variant_name)
-    kind = method_class(variant.method)
+    variant = catalogue.variant(variant_name, folders)
+    kind = method_class(variant.method, folders)
     values: dict[str, Any] = {}
     for rule in rules:
         values |= rule.arguments
@@ -149,7 +158,7 @@ def _rules_mistakes(name: str, base: ProtocolFile) -> list[str]:
     known = {
         "tasks": list(catalogue.task_files()),
         "models": catalogue.names("models"),
-        "methods": method_names(),
+        "methods": [*method_names(), *broken_methods()],
     }
     mistakes: list[str] = []
     for number, rule in enumerate(base.rules, start=1):
@@ -158,7 +167,7 @@ def _rules_mistakes(name: str, base: ProtocolFile) -> list[str]:
             wrong = [n for n in getattr(rule.where, kind) if n not in valid]
             mistakes += [f"{where}: {key}.where.{kind}: {unknown(kind[:-1], n, valid)}" for n in wrong]
         mistakes += check(Protocol, {**base.base(), **rule.settings}, where, f"{key}.settings")[1]
-        if rule.arguments and rule.where.methods[0] in known["methods"]:
+        if rule.arguments and rule.where.methods[0] in method_names():
             arguments = method_class(rule.where.methods[0]).Arguments
             mistakes += check(arguments, rule.arguments, where, f"{key}.arguments")[1]
     return mistakes
