@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,11 @@ def run(chosen: argparse.Namespace) -> None:
     from harness.runs.folder import RunFolder
     from harness.runs.lock import run_lock
 
+    if wanted.cell.waits and wanted.cell.study is not None:
+        raise HarnessError(
+            f"{wanted.name}: its arguments come from a search that is not done yet; type first: "
+            f"python -m harness tune {plan.file}"
+        )
     if chosen.key and not wanted.key.startswith(chosen.key):
         raise HarnessError(
             f"{wanted.name}: key {wanted.key[:8]}, but {chosen.key} was planned: "
@@ -131,18 +137,30 @@ def _plan(chosen: argparse.Namespace) -> "Plan":
             seeds=[chosen.seed],
         )
     whole, pairs = _computing(whole, chosen.set)
-    change = _with_set(whole.variants[variant], variant, pairs)
-    narrowed = whole.model_copy(
+    settled = whole.model_copy(
         update={
-            "tasks": {task: whole.tasks[task]},
-            "models": {model: whole.models[model]},
-            "variants": {variant: change},
+            "variants": {**whole.variants, variant: _with_set(whole, variant, pairs)},
             "seeds": [chosen.seed],
             "data_root": chosen.data_root or whole.data_root,
             "tasks_dirs": [*chosen.tasks_dir, *whole.tasks_dirs],
         }
     )
-    return plan_of(narrowed, file, chosen.out)
+    if isinstance(whole.variants[variant].arguments, dict) and whole.variants[variant].of is None:
+        settled = _alone(settled, task, model, variant)
+    plan = plan_of(settled, file, chosen.out)
+    wanted = [r for r in plan.runs if r.cell.name == f"{task}/{model}/{variant}"]
+    return replace(plan, cells=[wanted[0].cell], runs=wanted)
+
+
+def _alone(whole: "Experiment", task: str, model: str, variant: str) -> "Experiment":
+    """Return the experiment with one task, model and variant, so that nothing else need be settled."""
+    parts = {
+        "tasks": {task: whole.tasks[task]},
+        "models": {model: whole.models[model]},
+        "variants": {variant: whole.variants[variant]},
+        "tuning": None,
+    }
+    return whole.model_copy(update=parts)
 
 
 def _computing(whole: "Experiment", pairs: list[str]) -> tuple["Experiment", list[str]]:
@@ -173,8 +191,8 @@ def _must_hold(experiment: "Experiment", chosen: argparse.Namespace) -> None:
         raise MistakesError(mistakes)
 
 
-def _with_set(change: "VariantChange", variant: str, pairs: list[str]) -> "VariantChange":
-    """Return ``change`` with the values of --set, each put where its key belongs."""
+def _with_set(whole: "Experiment", variant: str, pairs: list[str]) -> "VariantChange":
+    """Return the experiment's change of a variant with the values of --set, each where its key belongs."""
     from harness.errors import MistakesError, unknown
     from harness.methods.registry import method_class
     from harness.plan import catalogue
@@ -182,13 +200,19 @@ def _with_set(change: "VariantChange", variant: str, pairs: list[str]) -> "Varia
     from harness.plan.protocol import Protocol
     from harness.plan.yamlfile import read_value
 
-    settings, arguments = dict(change.settings), dict(change.arguments)
-    known = method_class(catalogue.variant(variant).method).Arguments.model_fields if pairs else {}
+    change = whole.variants[variant]
+    settings = dict(change.settings)
+    arguments = dict(change.arguments) if isinstance(change.arguments, dict) else {}
+    known = (
+        method_class(catalogue.variant(whole.base(variant)).method).Arguments.model_fields if pairs else {}
+    )
     mistakes = []
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             mistakes.append(f"--set {pair}: expected KEY=VALUE")
+        elif key in known and isinstance(change.arguments, str):
+            mistakes.append(f"--set {pair}: {variant} has arguments: {change.arguments}; set none beside it")
         elif key in known:
             arguments[key] = read_value(value)
         elif key in Protocol.model_fields:
@@ -199,4 +223,5 @@ def _with_set(change: "VariantChange", variant: str, pairs: list[str]) -> "Varia
             )
     if mistakes:
         raise MistakesError(mistakes)
-    return change.model_copy(update={"settings": settings, "arguments": arguments})
+    kept = change.arguments if isinstance(change.arguments, str) else arguments
+    return change.model_copy(update={"settings": settings, "arguments": kept})
