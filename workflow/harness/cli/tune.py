@@ -9,9 +9,7 @@ if TYPE_CHECKING:
     from harness.plan.plan import Plan
     from harness.plan.study import Study
 
-EXAMPLE = (
-    "tune quick-tuned\n  python -m harness tune quick-tuned --study rotten_tomatoes/minilm/mat --worker 2"
-)
+EXAMPLE = "tune quick-tuned\n  python -m harness tune quick-tuned --study rotten_tomatoes/minilm/mat"
 
 
 def register(commands: Commands) -> None:

@@ -41,7 +41,9 @@ def frame_of(plan: Plan, stored: Mapping[tuple[str, str], Stored], curves: Curve
     is the ranking metric on the first report split; ``curve_steps`` and ``curve_scores`` are the
     evaluations of the ranking metric on the selection split.
     """
-    frame = pd.DataFrame([_row(plan, run, stored.get((run.key, run.cell.variant)), curves) for run in plan.runs])
+    frame = pd.DataFrame(
+        [_row(plan, run, stored.get((run.key, run.cell.variant)), curves) for run in plan.runs]
+    )
     frame["score"] = frame["score"].astype("float64")
     return frame[[*FIRST, *sorted(set(frame.columns) - set(FIRST))]]
 
