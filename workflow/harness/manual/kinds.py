@@ -15,6 +15,7 @@ from harness.plan.model import Model
 from harness.plan.protocol import Protocol, ProtocolFile
 from harness.plan.tables import TableSpec
 from harness.plan.task import Task
+from harness.plan.tuning import Tuning
 
 SCHEMAS = CONFIG / "schema"
 Schema = dict[str, Any]
@@ -80,6 +81,8 @@ def _walk(node: Any, change: Callable[[Schema], None]) -> None:
 
 def _name_protocol_values(node: Schema, definitions: Schema) -> None:
     """Let ``settings``, and what tasks and models change, be protocol values: some of them, no others."""
+    if node.get("title") == Tuning.__name__:  # its settings are ranges that are searched
+        return
     places = node.get("properties", {})
     for key in ("settings", "tasks", "models"):
         facts = places.get(key, {})

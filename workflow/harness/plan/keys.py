@@ -25,7 +25,8 @@ def file_digest(path: Path) -> str:
 def source_digest(path: Path, packages: Mapping[str, Path]) -> str:
     """Return the hash of a Python file and of what it imports inside ``packages``, name to folder.
 
-    Comments, docstrings and blank lines do not count: a run stays valid when only words change.
+    Comments, docstrings and blank lines do not count: a run stays valid when only words change. Neither
+    does the search space: the arguments that it led to are in the key by themselves.
     """
     files = _with_imports(path.resolve(), packages, set())
     parts = sorted([file.name, _meaning(file.read_text(encoding="utf-8"))] for file in files)
@@ -88,7 +89,7 @@ def _meaning(source: str) -> list[str]:
             statements.append([])
         elif token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER):
             statements[-1].append(token.string)
-    return [" ".join(s) for s in statements if s and not _is_docstring(s)]
+    return [" ".join(s) for s in statements if s and not (_is_docstring(s) or _is_search(s))]
 
 
 def _slice(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
@@ -101,3 +102,10 @@ def _slice(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> st
 def _is_docstring(statement: list[str]) -> bool:
     """Tell whether a statement is nothing but string literals."""
     return all(part.lstrip("rRbBuUfF").startswith(("'", '"')) for part in statement)
+
+
+def _is_search(statement: list[str]) -> bool:
+    """Tell whether a statement is a search space, or the import of what it is written with."""
+    return statement[:2] == ["search", "="] or "".join(statement).startswith(
+        "fromharness.methods.searchimport"
+    )

@@ -197,14 +197,16 @@ class Task(Strict):
         owners = [self.owner(part)[0] for part in self.used()]
         return {name for task in [self, *owners] for name in task.lineage}
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self, splits: list[str] | None = None) -> dict[str, Any]:
         """Return what determines the numbers: the rows and how they are read, not where they came from.
 
-        Rows that nobody has seen yet are named by their source; their runs are not made before ``fetch``.
+        Of some splits alone where asked for, else of all. Rows that nobody has seen yet are named by
+        their source; their runs are not made before ``fetch``.
         """
         facts = self.model_dump(include={"version", "kind", "texts", "labels", "metrics", "rank", "train"})
-        splits = {split: self.parts_of(split) for split in [self.train, *self.report]}
-        return {**facts, "splits": splits, "rows": {part: self._row_identity(part) for part in self.used()}}
+        parts = {split: self.parts_of(split) for split in splits or [self.train, *self.report]}
+        rows = {part: self._row_identity(part) for names in parts.values() for part in names}
+        return {**facts, "splits": parts, "rows": rows}
 
     def _row_identity(self, part: str) -> Any:
         task, split = self.owner(part)
