@@ -3,9 +3,9 @@
 ``console`` blocks are run line by line in a copy of the repository, and what is shown below a command must
 be in its output in this order (numbers and hashes may differ, ``...`` stands for anything). A command whose
 shown output begins with ``error:`` must fail. ``python`` blocks are run. A comment above a block says
-otherwise: ``<!-- file: PATH -->`` (it is that file), ``<!-- with: OLD -> NEW -->`` (run with smaller settings,
-its output is not compared), or a reason of ``markdown.UNTESTED``. A block of ``text``, or of no language, is
-shown only.
+otherwise: ``<!-- file: PATH -->`` (it is that file), ``<!-- with: OLD -> NEW -->`` (it is run with smaller
+settings, its output is not compared), or a reason of ``markdown.UNTESTED``. A block of ``text``, or of no
+language, is shown only.
 """
 
 import os
