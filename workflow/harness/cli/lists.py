@@ -103,7 +103,7 @@ def _print_method(kind: "type[Method]") -> None:
     print(f"  cost of a batch: {_formula(kind)}")
     print(f"  at the defaults: {_passes(kind.passes(kind.Arguments()))}")
     if kind.search:
-        print(f"  search: {', '.join(f'{name} {told(one)}' for name, one in kind.search.items())}")
+        print(f"  search: {'; '.join(f'{name} {told(one)}' for name, one in kind.search.items())}")
     for key in keys(kind.Arguments):
         print(f"  {key.name:16} {key.default:12} {key.about} ({key.values})")
 
