@@ -16,7 +16,7 @@ TABLES = ("main", "cost")
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    parser = add_command(commands, "compare", run, "run methods side by side and print the table", EXAMPLE)
+    parser = add_command(commands, "compare", run, "run methods side by side, print scores and cost", EXAMPLE)
     parser.add_argument("--methods", required=True, metavar="V,V", help="variants, parted by commas")
     parser.add_argument("--tasks", required=True, metavar="T,T", help="tasks, parted by commas")
     parser.add_argument("--models", default="minilm", metavar="M,M", help="models (default: minilm)")

@@ -4,14 +4,16 @@ import argparse
 
 from harness.cli._common import Commands, add_command, add_out, experiment_file
 
+EXAMPLE = "tables quick\n  python -m harness tables --reference quick"
+
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    parser = add_command(
-        commands, "tables", run, "make the tables from whatever results exist", "tables quick"
-    )
+    parser = add_command(commands, "tables", run, "make the tables from whatever results exist", EXAMPLE)
     parser.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="a file, or a name in config/")
-    parser.add_argument("--reference", metavar="NAME", help="of tracked results in results/reference/")
+    parser.add_argument(
+        "--reference", metavar="NAME", help="tracked results in results/reference/, instead of an experiment"
+    )
     add_out(parser)
 
 
@@ -36,7 +38,8 @@ def _reference(name: str) -> None:
     files = render_reference(folder, folder / "tables")
     print(files[0].read_text(encoding="utf-8"))
     changed = [path.name for path in files if before.get(path) != path.read_bytes()]
-    print(f"{len(files)} files in {shown(folder / 'tables')}, {len(changed)} changed {' '.join(changed)}".rstrip())
+    place = shown(folder / "tables")
+    print(f"{len(files)} files in {place}, {len(changed)} changed {' '.join(changed)}".rstrip())
 
 
 def _experiment(chosen: argparse.Namespace) -> None:

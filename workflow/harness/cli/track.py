@@ -8,7 +8,11 @@ from harness.cli._common import Commands, add_command, add_experiment, experimen
 def register(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(
-        commands, "track", run, "mirror run folders into MLflow and export the frame", "track quick"
+        commands,
+        "track",
+        run,
+        "mirror runs into MLflow, export the frame (a step of the workflow)",
+        "track quick",
     )
     add_experiment(parser)
 
