@@ -4,7 +4,7 @@
 be in its output in this order (numbers and hashes may differ, ``...`` stands for anything). A command whose
 shown output has ``error:`` or ``FAILED`` must fail. ``python`` blocks are run. A comment above a block says
 otherwise: ``<!-- file: PATH -->`` (it is that file), ``<!-- with: OLD -> NEW -->`` (it is run with smaller
-settings, its output is not compared), or a reason of ``markdown.UNTESTED``. A block of ``text``, or of no
+settings, its output is not compared), or a reason of ``codeblocks.UNTESTED``. A block of ``text``, or of no
 language, is shown only.
 """
 
@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from codeblocks import Block, blocks
 from copies import copy_of_the_repository
-from markdown import Block, blocks
 
 from harness.cli import build_parser
 from harness.paths import ROOT
