@@ -3,6 +3,8 @@
 import importlib
 import json
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from harness.manual.configuration import with_nested
 from harness.manual.fields import keys
 from harness.manual.kinds import KINDS, Kind, files, header, schema
 from harness.manual.pages import pages
+from harness.paths import ROOT
 from harness.plan.catalogue import model, task
 from harness.plan.strict import Strict
 from harness.plan.yamlfile import read_yaml
@@ -95,3 +98,11 @@ def test_every_example_of_a_help_text_is_a_command_with_names_that_exist() -> No
                 asked = getattr(chosen, key, None) or []
                 for each in asked if isinstance(asked, list) else [asked]:
                     look(each)
+
+
+@pytest.mark.parametrize("code", ["import harness", "from harness.cli import build_parser; build_parser()"])
+def test_package_and_help_import_nothing_heavy(code: str) -> None:
+    heavy = "{'pandas', 'torch', 'pydantic', 'yaml', 'numpy'}"
+    command = [sys.executable, "-c", f"{code}; import sys; sys.exit(str({heavy} & set(sys.modules)))"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "set()"
