@@ -8,7 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli._common import Commands, add_command, add_out, add_tasks_dir, experiment_file
+from harness.cli._common import (
+    Commands,
+    add_command,
+    add_methods_dir,
+    add_out,
+    add_tasks_dir,
+    experiment_file,
+)
 
 if TYPE_CHECKING:
     from harness.plan.experiment import Experiment, VariantChange
@@ -44,6 +51,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the experiment's)")
     parser.add_argument("--key", metavar="KEY", help="refuse to run unless the run has this key")
     add_tasks_dir(parser)
+    add_methods_dir(parser)
     add_out(parser)
 
 
@@ -136,7 +144,8 @@ def _plan(chosen: argparse.Namespace) -> "Plan":
             variants={variant: VariantChange()},
             seeds=[chosen.seed],
         )
-    whole, pairs = _computing(whole, chosen.set)
+    methods_dirs = [*chosen.methods_dir, *whole.methods_dirs]
+    whole, pairs = _computing(whole.model_copy(update={"methods_dirs": methods_dirs}), chosen.set)
     settled = whole.model_copy(
         update={
             "variants": {**whole.variants, variant: _with_set(whole, variant, pairs)},
@@ -200,12 +209,11 @@ def _with_set(whole: "Experiment", variant: str, pairs: list[str]) -> "VariantCh
     from harness.plan.protocol import Protocol
     from harness.plan.yamlfile import read_value
 
-    change = whole.variants[variant]
+    change, folders = whole.variants[variant], whole.method_folders()
     settings = dict(change.settings)
     arguments = dict(change.arguments) if isinstance(change.arguments, dict) else {}
-    known = (
-        method_class(catalogue.variant(whole.base(variant)).method).Arguments.model_fields if pairs else {}
-    )
+    method = catalogue.variant(whole.base(variant), folders).method
+    known = method_class(method, folders).Arguments.model_fields if pairs else {}
     mistakes = []
     for pair in pairs:
         key, equals, value = pair.partition("=")

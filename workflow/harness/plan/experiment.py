@@ -79,6 +79,7 @@ class Experiment(Strict):
         default=None, description="folder with data files, instead of packages and fetched data"
     )
     tasks_dirs: list[str] = Field(default=[], description="folders with task files of one's own")
+    methods_dirs: list[str] = Field(default=[], description="folders with method files of one's own")
     gpu_tflops: float = Field(
         default=30.0, gt=0, description="TFLOP/s that a GPU is taken to sustain, for estimates of hours"
     )
@@ -130,6 +131,10 @@ class Experiment(Strict):
     def task_folders(self) -> tuple[Path, ...]:
         """Return the folders with task files of one's own."""
         return tuple(Path(folder).expanduser() for folder in self.tasks_dirs)
+
+    def method_folders(self) -> tuple[Path, ...]:
+        """Return the folders with method files of one's own."""
+        return tuple(Path(folder).expanduser() for folder in self.methods_dirs)
 
     def data_folder(self) -> Path | None:
         """Return the data root, None without one."""

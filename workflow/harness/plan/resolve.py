@@ -9,7 +9,7 @@ from typing import Any
 from harness.core.numerics import NUMERICS
 from harness.errors import HarnessError, MistakesError, unknown
 from harness.methods.interface import Method
-from harness.methods.registry import method_class, method_file, method_names
+from harness.methods.registry import broken_methods, method_class, method_names, method_source
 from harness.paths import CONFIG, RESULTS, shown
 from harness.plan import catalogue
 from harness.plan.experiment import Experiment
@@ -98,8 +98,8 @@ class _Resolver:
 
     def cell(self, base: ProtocolFile, task: Task, model: tuple[str, Model], variant: str) -> Cell:
         """Return one cell; its rules may give it arguments and settings of its own."""
-        experiment, entry = self.experiment, catalogue.variant(self.experiment.base(variant))
-        change = experiment.change(variant)
+        experiment, folders = self.experiment, self.experiment.method_folders()
+        entry, change = catalogue.variant(experiment.base(variant), folders), experiment.change(variant)
         rules = base.rules_for(task.lineage, model[0], entry.method)
         values = base.base()
         for layer in (
@@ -127,16 +127,16 @@ class _Resolver:
                 "protocol": protocol.model_dump(),
                 "method": method.name,
                 "arguments": method.arguments.model_dump(),
-                "source": self.source(method.name),
+                "source": self.source(method),
                 "numerics": NUMERICS,
             }
         )
 
-    def source(self, method: str) -> str:
+    def source(self, method: Method) -> str:
         """Return the hash of a method's own source."""
-        if method not in self.sources:
-            self.sources[method] = source_digest(method_file(method))
-        return self.sources[method]
+        if method.name not in self.sources:
+            self.sources[method.name] = source_digest(*method_source(type(method)))
+        return self.sources[method.name]
 
 
 def build_method(experiment: Experiment, name: str, where: str, rules: Sequence[Rule] = ()) -> Method:
@@ -144,8 +144,9 @@ def build_method(experiment: Experiment, name: str, where: str, rules: Sequence[
 
     Later ones win: the method's defaults, the protocol's rules, the variant, the experiment.
     """
-    variant, change = catalogue.variant(experiment.base(name)), experiment.change(name)
-    kind = method_class(variant.method)
+    folders, change = experiment.method_folders(), experiment.change(name)
+    variant = catalogue.variant(experiment.base(name), folders)
+    kind = method_class(variant.method, folders)
     values: dict[str, Any] = {}
     for rule in rules:
         values |= rule.arguments
@@ -178,7 +179,7 @@ def _rules_mistakes(name: str, base: ProtocolFile) -> list[str]:
     known = {
         "tasks": list(catalogue.task_files()),
         "models": catalogue.names("models"),
-        "methods": method_names(),
+        "methods": [*method_names(), *broken_methods()],
     }
     mistakes: list[str] = []
     for number, rule in enumerate(base.rules, start=1):
@@ -187,7 +188,7 @@ def _rules_mistakes(name: str, base: ProtocolFile) -> list[str]:
             wrong = [n for n in getattr(rule.where, kind) if n not in valid]
             mistakes += [f"{where}: {key}.where.{kind}: {unknown(kind[:-1], n, valid)}" for n in wrong]
         mistakes += check(Protocol, {**base.base(), **rule.settings}, where, f"{key}.settings")[1]
-        if rule.arguments and rule.where.methods[0] in known["methods"]:
+        if rule.arguments and rule.where.methods[0] in method_names():
             arguments = method_class(rule.where.methods[0]).Arguments
             mistakes += check(arguments, rule.arguments, where, f"{key}.arguments")[1]
     return mistakes

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import MistakesError, unknown
+from harness.methods.interface import Method
 from harness.paths import shown
 from harness.plan import catalogue
 from harness.plan.experiment import DEFAULT, TUNED, Experiment
@@ -13,7 +14,7 @@ from harness.plan.keys import digest
 from harness.plan.study import Study, make_study, with_values
 from harness.plan.tuned import cell_from_file, values_of
 
-SourceOf = Callable[[str], str]
+SourceOf = Callable[[Method], str]
 """Method to the hash of its own source."""
 
 
@@ -59,9 +60,9 @@ def studies_of(
         base, change = experiment.base(variant), experiment.change(variant)
         assert tuning is not None
         # What the variant or the experiment sets makes the variant what it is, and is not searched.
-        fixed = {*catalogue.variant(base).arguments, *change.arguments}
+        fixed = {*catalogue.variant(base, experiment.method_folders()).arguments, *change.arguments}
         try:
-            study = make_study(base, group, tuning, fixed, source_of(group[0].method.name), where)
+            study = make_study(base, group, tuning, fixed, source_of(group[0].method), where)
             found |= {cell.name: study for cell in group}
         except MistakesError as error:
             mistakes += [m for m in error.mistakes if m not in mistakes]
@@ -80,7 +81,7 @@ def settled(
     if origin == DEFAULT:
         return cell, False
     if study is None:
-        return cell_from_file(cell, origin, source_of(cell.method.name)), True
+        return cell_from_file(cell, origin, source_of(cell.method)), True
     path = tuned / study.file
     values = values_of(study, path)
     if values is None:

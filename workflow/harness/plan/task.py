@@ -64,7 +64,9 @@ class Task(Strict):
     title: str = Field(description="name in tables")
     parent: str | None = Field(default=None, description="task that this one differs from")
     version: int = Field(default=1, ge=1, description="raised when the same file gives other numbers")
-    kind: Literal["classification", "regression"]
+    kind: Literal["classification", "regression"] = Field(
+        description="what is predicted: a class, or a score"
+    )
     texts: list[str] = Field(min_length=1, max_length=2, description="one or two text columns")
     label: str = Field(default="label", description="column of the label")
     id: str | None = Field(default=None, description="column of the row id, unique where a source has it")
@@ -82,9 +84,9 @@ class Task(Strict):
     )
     rows: dict[str, Rows] = Field(default={}, description="count and hash of each split")
     tokens: float | None = Field(default=None, gt=0, description="mean word pieces of a row, for estimates")
-    package: Package | None = None
-    hub: Hub | None = None
-    data_root: DataRoot | None = None
+    package: Package | None = Field(default=None, description="rows in an installed Python package")
+    hub: Hub | None = Field(default=None, description="rows on the Hugging Face Hub")
+    data_root: DataRoot | None = Field(default=None, description="how rows lie in a folder that is given")
     licence: str = Field(description="terms of the data")
     citation: str = Field(description="where the data was published")
     _name: str = PrivateAttr(default="")
