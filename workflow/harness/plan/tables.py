@@ -54,8 +54,9 @@ class TableSpec(Strict):
 
     title: str = Field(description="what the table is called")
     about: str = Field(default="", description="sentences below the title")
-    kind: Literal["measured", "settings", "published"] = Field(
-        default="measured", description="measured values, settings of the methods, or published numbers"
+    kind: Literal["measured", "settings", "published", "tuning"] = Field(
+        default="measured",
+        description="measured values, settings of the methods, published numbers, or the tuning ledger",
     )
     blocks: list[Literal["task", "model"]] = Field(
         default=["model"], min_length=1, description="what the table is cut by"
@@ -131,6 +132,8 @@ def tables_of(plan: dict[str, Any]) -> dict[str, TableSpec]:
 
 def applies(spec: TableSpec, plan: dict[str, Any]) -> bool:
     """Tell whether the plan has the rows and columns that a table needs."""
+    if spec.kind == "tuning":
+        return any(cell.get("tuning") for cell in plan["cells"].values())
     if spec.kind != "measured":
         return True
     rows = rows_of(spec, plan)

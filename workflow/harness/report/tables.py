@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from harness.plan.tables import FORMS, TableSpec, tables_of
 from harness.report.forms import comma_separated, latex, markdown
 from harness.report.html import page
+from harness.report.ledger import ledger_table
 from harness.report.measured import measured_table
 from harness.report.published import published_table
 from harness.report.settings import settings_table
@@ -24,6 +25,8 @@ def make_table(name: str, spec: TableSpec, plan: dict[str, Any], runs: list[RunR
     """Return one table; ``plan`` is the content of plan.json."""
     if spec.kind == "settings":
         return settings_table(name, spec, plan)
+    if spec.kind == "tuning":
+        return ledger_table(name, spec, plan, runs)
     build = measured_table if spec.kind == "measured" else published_table
     return build(name, spec, plan, runs)
 
