@@ -22,8 +22,10 @@ rule all:
     input:
         WORKFLOW.results,
         WORKFLOW.tables,
+        WORKFLOW.figures,
+        WORKFLOW.report,
     message:
-        f"{WORKFLOW.folder}: all runs and tables are there"
+        f"{WORKFLOW.folder}: all runs, tables and figures are there"
 
 
 include: "workflow/rules/data.smk"

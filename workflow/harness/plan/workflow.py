@@ -6,6 +6,8 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.paths import CONFIG, shown
+from harness.plan import figures
+from harness.plan.figures import figures_of
 from harness.plan.plan import Plan, make_plan, write_plan
 from harness.plan.tables import FORMS, tables_of
 from harness.runs.folder import RunFolder
@@ -34,6 +36,10 @@ class Workflow:
             for c in plan.cells
         }
         self.tables = [f"{self.folder}/tables/{name}.{form}" for name in tables_of(facts) for form in FORMS]
+        self.figures = [
+            f"{self.folder}/figures/{name}.{form}" for name in figures_of(facts) for form in figures.FORMS
+        ]
+        self.report = f"{self.folder}/report.html"
 
     def run(self, wildcards: Any) -> dict[str, Any]:
         """Return the facts of the run whose folder the wildcards spell."""

@@ -1,5 +1,6 @@
 """The style of every figure: looks of variants, sizes for print, files of the same bytes each time."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ RC: dict[str, Any] = {
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
     "legend.frameon": False,
+    "legend.handlelength": 3.2,
     "figure.dpi": DPI,
     "savefig.dpi": DPI,
     "pdf.fonttype": 42,  # fonts as TrueType: publishers refuse Type 3
@@ -86,9 +88,13 @@ def drawing(
     """
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph
 
     with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(width, height * rows), layout="constrained")
+        layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.05)
+        figure = Figure(figsize=(width, height * rows), layout=layout)
         axes = figure.subplots(rows, columns, squeeze=False)
         yield figure, [one for line in axes for one in line]
         for form in FORMS:
