@@ -31,7 +31,7 @@ def _reference(name: str) -> None:
     from harness.report.reference import reference_folder, render_reference
 
     folder = reference_folder(name)
-    before = {path: path.read_bytes() for path in folder.glob("*/*")}
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     files = render_reference(folder, folder)
     print(files[0].read_text(encoding="utf-8"))
     changed = [path.name for path in files if before.get(path) != path.read_bytes()]

@@ -27,8 +27,8 @@ def draw(plan: dict[str, Any], runs: list[RunRow], statistics: Statistics, path:
                 steps = sorted(points)
                 if not steps:
                     continue
-                mean, sparse = [fmean(points[s]) for s in steps], max(1, len(steps) // MARKERS)
-                axes.plot(steps, mean, **look.curve(), markevery=sparse, label=variant)
+                mean = [fmean(points[s]) for s in steps]
+                axes.plot(steps, mean, **look.curve(), markevery=marked(len(steps), banded), label=variant)
                 if banded:
                     low, high = [min(points[s]) for s in steps], [max(points[s]) for s in steps]
                     axes.fill_between(steps, low, high, color=look.colour, alpha=0.09, linewidth=0)
@@ -41,6 +41,11 @@ def draw(plan: dict[str, Any], runs: list[RunRow], statistics: Statistics, path:
     return (
         f"Scores on the selection rows along training; lines: mean over seeds ({counted(numbers)}). {bands}"
     )
+
+
+def marked(points: int, few: bool) -> Any:
+    """Return which points of a line get their marker: some, or the last alone where there are many lines."""
+    return max(1, points // MARKERS) if few else [points - 1]
 
 
 def by_step(cell: list[RunRow]) -> dict[int, list[float]]:

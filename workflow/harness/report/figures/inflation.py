@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from harness.report.claims import Statistics
-from harness.report.figures.curves import MARKERS
+from harness.report.figures.curves import MOST_BANDS, marked
 from harness.report.figures.panels import counted, panels, runs_of, variants_of
 from harness.report.values import RunRow
 
@@ -25,11 +25,11 @@ def draw(plan: dict[str, Any], runs: list[RunRow], statistics: Statistics, path:
                     shortest = min(map(len, curves))
                     each = [expected_best(curve, shortest) for curve in curves]
                     means = [100 * fmean(values) for values in zip(*each, strict=True)]
-                    sparse = max(1, shortest // MARKERS)
-                    axes.plot(range(1, shortest + 1), means, **look.curve(), markevery=sparse, label=variant)
+                    every = marked(shortest, len(looks) <= MOST_BANDS)
+                    axes.plot(range(1, shortest + 1), means, **look.curve(), markevery=every, label=variant)
             axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
             axes.set_xlabel("evaluations to choose from")
-            axes.set_ylabel(f"{plan['tasks'][task]['rank']}: best - last (points)")
+            axes.set_ylabel("best - last (points)")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return (
         "How much higher than the last evaluation the best of k evaluations is expected to be, when the last "

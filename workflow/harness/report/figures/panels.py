@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ACROSS = 3
+ENTRY, LETTER, LINE = 0.65, 0.06, 0.15
+"""Inches: width of an entry of the legend without its name, of a letter of the name, height of a line."""
 Panels = dict[tuple[str, str], "Axes"]
 """Task and model to where they are drawn."""
 
@@ -23,7 +25,10 @@ def panels(path: Path, plan: dict[str, Any], legend: bool = True, height: float 
     places = list(dict.fromkeys((cell["task"], cell["model"]) for cell in plan["cells"].values()))
     across = min(ACROSS, len(places))
     width = PAGE * (0.5 if across == 1 else 0.85 if across == 2 else 1.0)
-    with drawing(path, math.ceil(len(places) / across), across, width, height) as (figure, axes):
+    names = list(variants_of(plan))
+    entries = min(len(names), int(width / (ENTRY + LETTER * max(map(len, names)))))
+    below = LINE * math.ceil(len(names) / entries) if legend else 0.0
+    with drawing(path, math.ceil(len(places) / across), across, width, height, below) as (figure, axes):
         for one in axes[len(places) :]:
             one.remove()
         found = dict(zip(places, axes, strict=False))
@@ -37,9 +42,7 @@ def panels(path: Path, plan: dict[str, Any], legend: bool = True, height: float 
                 one.text(0.5, 0.5, "no runs yet", ha="center", va="center", transform=one.transAxes)
         handles = dict(pair for one in found.values() for pair in zip(*reversed(_legend(one)), strict=True))
         if legend and handles:
-            figure.legend(
-                list(handles.values()), list(handles), loc="outside lower center", ncols=min(6, len(handles))
-            )
+            figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=entries)
 
 
 def _legend(axes: "Axes") -> tuple[list[Any], list[str]]:

@@ -4,33 +4,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.report.claims import Statistics
-from harness.report.figures.panels import counted, panels, runs_of, variants_of
-from harness.report.figures.style import Look
+from harness.report.figures.panels import ACROSS, counted, panels, runs_of, variants_of
+from harness.report.figures.style import Look, light_grid
 from harness.report.statistics.group import BOOTSTRAPS
 from harness.report.values import RunRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEFT, RIGHT, BAR = -0.32, 0.12, 0.26
-"""Where the seeds of a cell are laid out, and where its interval stands, in cells from its middle."""
-SLANTED, UPRIGHT = 4, 9
-"""Numbers of variants from which their names are turned."""
+ABOVE, BELOW, BAR = -0.3, 0.1, 0.27
+"""Where the seeds of a cell are laid out and its interval stands, in lanes from the middle of its own."""
+LANE, AROUND = 0.19, 0.75
+"""Height in inches of a lane, and of what stands around all of them."""
 
 
 def draw(plan: dict[str, Any], runs: list[RunRow], statistics: Statistics, path: Path) -> str:
     """Write the figure; return its caption."""
     looks, numbers = variants_of(plan), []
-    with panels(path, plan, legend=False) as found:
-        for (task, model), axes in found.items():
-            for place, (variant, look) in enumerate(looks.items()):
+    with panels(path, plan, legend=False, height=AROUND + LANE * max(4, len(looks))) as found:
+        for number, ((task, model), axes) in enumerate(found.items()):
+            for lane, (variant, look) in enumerate(looks.items()):
                 cell = [r for r in runs_of(runs, task, model, variant) if "score" in r]
                 numbers.append(len(cell))
-                _points(axes, place, cell, look)
+                _points(axes, lane, cell, look)
                 if row := statistics.get((task, model, variant, "")):
-                    _bar(axes, place, *(100 * row[key] for key in ("low", "estimate", "high")))
-            axes.set_ylabel(f"{plan['tasks'][task]['rank']} (%)")
-            _names(axes, list(looks))
+                    _bar(axes, lane, *(100 * row[key] for key in ("low", "estimate", "high")))
+            axes.set_xlabel(f"{plan['tasks'][task]['rank']} (%)")
+            axes.set_ylim(len(looks) - 0.4, -0.6)
+            axes.set_yticks(range(len(looks)), list(looks))
+            axes.tick_params(axis="y", length=0, labelleft=number % min(ACROSS, len(found)) == 0)
+            light_grid(axes, "both")
     return (
         f"Every seed a point ({counted(numbers)} runs a cell), on the reported rows; hollow points are "
         "collapsed runs. Bars: mean and 95 % interval over seeds and examples "
@@ -38,22 +41,17 @@ def draw(plan: dict[str, Any], runs: list[RunRow], statistics: Statistics, path:
     )
 
 
-def _points(axes: "Axes", place: int, cell: list[RunRow], look: Look) -> None:
-    for i, run in enumerate(cell):
-        x = place + LEFT + (RIGHT - LEFT) * (i + 0.5) / len(cell)
-        face = "none" if run["status"] == "collapsed" else look.colour
-        axes.plot(x, 100 * run["score"], **look.points(), markerfacecolor=face, alpha=0.8)
+def _points(axes: "Axes", lane: int, cell: list[RunRow], look: Look) -> None:
+    step = (BELOW - ABOVE) / max(1, len(cell))
+    placed = [
+        (100 * run["score"], lane + ABOVE + step * (i + 0.5), run["status"]) for i, run in enumerate(cell)
+    ]
+    for face in (look.colour, "none"):
+        chosen = [(x, y) for x, y, status in placed if (status == "collapsed") == (face == "none")]
+        if chosen:
+            axes.plot(*zip(*chosen, strict=True), **look.points(), markerfacecolor=face, alpha=0.8)
 
 
-def _bar(axes: "Axes", place: int, low: float, mean: float, high: float) -> None:
+def _bar(axes: "Axes", lane: int, low: float, mean: float, high: float) -> None:
     ends = [[mean - low], [high - mean]]
-    axes.errorbar(place + BAR, mean, ends, fmt="_", color="0.35", capsize=2, linewidth=0.9)
-
-
-def _names(axes: "Axes", variants: list[str]) -> None:
-    axes.set_xticks(range(len(variants)), variants)
-    axes.set_xlim(-0.6, len(variants) - 0.4)
-    if len(variants) >= UPRIGHT:
-        axes.tick_params(axis="x", rotation=90)
-    elif len(variants) >= SLANTED:
-        axes.set_xticklabels(variants, rotation=30, ha="right")
+    axes.errorbar(mean, lane + BAR, xerr=ends, fmt="|", color="0.35", capsize=1.5, linewidth=0.9)

@@ -79,12 +79,13 @@ def _look(number: int) -> Look:
 
 @contextmanager
 def drawing(
-    path: Path, rows: int = 1, columns: int = 1, width: float = PAGE, height: float = 2.2
+    path: Path, rows: int = 1, columns: int = 1, width: float = PAGE, height: float = 2.2, below: float = 0.0
 ) -> Iterator[tuple["Figure", list["Axes"]]]:
     """Yield a figure in the style and its axes, row by row; at the end write ``path``.png and ``path``.pdf.
 
-    ``path`` has no suffix; ``width`` of the figure and ``height`` of a row of axes are in inches. No display
-    is needed and no state of pyplot is touched. Nothing is written where drawing fails.
+    ``path`` has no suffix; ``width`` of the figure, ``height`` of a row of axes and what is kept ``below`` them
+    (for a legend) are in inches. No display is needed and no state of pyplot is touched. Nothing is written
+    where drawing fails.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -94,7 +95,7 @@ def drawing(
 
     with matplotlib.rc_context(RC):
         layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.05)
-        figure = Figure(figsize=(width, height * rows), layout=layout)
+        figure = Figure(figsize=(width, height * rows + below), layout=layout)
         axes = figure.subplots(rows, columns, squeeze=False)
         yield figure, [one for line in axes for one in line]
         for form in FORMS:
