@@ -6,6 +6,8 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.paths import CONFIG, shown
+from harness.plan import figures
+from harness.plan.figures import figures_of
 from harness.plan.grid import Run
 from harness.plan.keys import digest
 from harness.plan.plan import Plan, make_plan, write_plan
@@ -39,6 +41,10 @@ class Workflow:
             for c in plan.cells
         }
         self.tables = [f"{self.folder}/tables/{name}.{form}" for name in tables_of(facts) for form in FORMS]
+        self.figures = [
+            f"{self.folder}/figures/{name}.{form}" for name in figures_of(facts) for form in figures.FORMS
+        ]
+        self.report = f"{self.folder}/report.html"
 
     def _plan_searches(self, plan: Plan) -> None:
         """Note the searches that are still to do: a stamp a worker, and one for all tuned files."""
