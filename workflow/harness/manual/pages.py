@@ -1,4 +1,4 @@
-"""Everything that is made from code: pages of the reference, and JSON schemas."""
+"""Everything that is made from code: pages of the reference, JSON schemas, and the lines that name them."""
 
 import json
 from pathlib import Path
