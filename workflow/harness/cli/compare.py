@@ -40,7 +40,7 @@ def register(commands: Commands) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Write the experiment, run it through Snakemake, print scores, tests and cost; 1 where runs are missing."""
+    """Write the experiment, run it through Snakemake, print the tables; 1 where runs are missing."""
     from harness.plan.comparison import comparison, write_comparison
     from harness.plan.experiment import load_experiment
     from harness.plan.plan import make_plan
