@@ -1,10 +1,10 @@
-"""Everything that is made from code: pages of the reference, JSON schemas, and the lines that name them."""
+"""Everything made from code: pages of the reference, JSON schemas, and the lines that name them."""
 
 import json
 from pathlib import Path
 
 from harness.manual import commands, configuration
-from harness.manual.kinds import KINDS, SCHEMAS, schema
+from harness.manual.kinds import KINDS, SCHEMAS, Kind, files, header, schema
 from harness.paths import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
