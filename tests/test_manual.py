@@ -99,6 +99,22 @@ def test_every_example_of_a_help_text_is_a_command_with_names_that_exist() -> No
                     look(each)
 
 
+def test_a_command_that_is_not_there_is_told_with_the_nearest() -> None:
+    done = harness_command("tabels")
+    assert done.returncode == 2 and "unknown command 'tabels'; did you mean 'tables'?" in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m harness tasks --json | head -1"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "{\n" and done.stderr == ""
+
+
+def harness_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("code", ["import harness", "from harness.cli import build_parser; build_parser()"])
 def test_package_and_help_import_nothing_heavy(code: str) -> None:
     heavy = "{'pandas', 'torch', 'pydantic', 'yaml', 'numpy'}"

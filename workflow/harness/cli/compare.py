@@ -66,25 +66,27 @@ def _asked(chosen: argparse.Namespace) -> "Asked":
         "methods_dirs": chosen.methods_dir,
     }
     return Asked(
-        variants=chosen.methods.split(","),
-        tasks=chosen.tasks.split(","),
-        models=chosen.models.split(","),
+        variants=_names(chosen.methods),
+        tasks=_names(chosen.tasks),
+        models=_names(chosen.models),
         seeds=chosen.seeds,
         pairs=chosen.set,
         places={key: value for key, value in places.items() if value},
     )
 
 
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def _print_plan(plan: "Plan") -> None:
     from harness.paths import shown
-    from harness.report.past import hours, rates
+    from harness.report.past import hours, hours_told, rates
     from harness.runs.folder import RunFolder
 
     waiting = [run_ for run_ in plan.runs if RunFolder(plan.run_folder(run_)).result() is None]
-    needed, unknown = hours(waiting, rates(plan.results))
-    told = f"; nothing is known of {unknown} runs" if unknown else ""
     print(f"{shown(plan.file)}: {len(plan.runs)} runs, {len(waiting)} to do")
-    print(f"by past runs about {needed:.1f} hours, one after the other{told}", flush=True)
+    print(hours_told(*hours(waiting, rates(plan.results)), len(waiting)), flush=True)
 
 
 def _print_tables(plan: "Plan") -> None:

@@ -43,7 +43,7 @@ def run(chosen: argparse.Namespace) -> None:
 
     from harness.paths import shown
     from harness.plan.plan import make_plan, write_plan
-    from harness.report.past import LIMIT_HOURS, hours, must_be_within, rates, superseded
+    from harness.report.past import LIMIT_HOURS, hours, hours_told, must_be_within, rates, superseded
     from harness.runs.folder import RunFolder
 
     plan = make_plan(experiment_file(chosen.experiment), chosen.out)
@@ -62,8 +62,7 @@ def run(chosen: argparse.Namespace) -> None:
     counts = f"{len(plan.runs)} runs, {done} done, {len(waiting)} to do, {len(old)} superseded"
     print(f"{counts}; plan: {shown(path)}")
     needed, unknown = hours(waiting, rates(chosen.out))
-    untold = f"; nothing is known of {unknown} runs" if unknown else ""
-    print(f"by past runs about {needed:.1f} hours, one after the other{untold}")
+    print(hours_told(needed, unknown, len(waiting)))
     if advice := plan.must_be_fetched():
         print(advice)
     must_be_within(LIMIT_HOURS if chosen.limit is None else chosen.limit, needed, len(waiting))
