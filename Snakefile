@@ -23,12 +23,14 @@ wildcard_constraints:
 rule all:
     input:
         WORKFLOW.results,
+        lambda wildcards: tuned_results(wildcards),
         WORKFLOW.tables,
     message:
         f"{WORKFLOW.folder}: all runs and tables are there"
 
 
 include: "workflow/rules/data.smk"
+include: "workflow/rules/tune.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"
 

@@ -4,7 +4,7 @@
 # checkpoint, so the shell and `tee` ignore it.
 rule train:
     input:
-        tokens=ancient(lambda w: WORKFLOW.tokens([WORKFLOW.run(w)])),
+        tokens=ancient(lambda w: WORKFLOW.tokens(WORKFLOW.cells(w))),
         store=ancient("results/cache/mlflow.ready"),
         waited=ancient(WORKFLOW.waited),
     output:
@@ -15,10 +15,8 @@ rule train:
         f"{WORKFLOW.folder}/logs/train/{{task}}-{{model}}-{{variant}}-{{run}}.log",
     threads: WORKFLOW.threads
     resources:
-        runtime=lambda w, attempt: WORKFLOW.requests.minutes([WORKFLOW.run(w)], attempt),
-        mem_mb=lambda w, attempt: WORKFLOW.requests.memory_mb(
-            [WORKFLOW.run(w)], attempt
-        ),
+        runtime=WORKFLOW.minutes,
+        mem_mb=WORKFLOW.memory,
     params:
         file=WORKFLOW.file,
         seed=lambda w: WORKFLOW.run(w).seed,
@@ -35,7 +33,7 @@ rule train:
 # takes no other's along; the stamp says that all are there.
 rule train_pack:
     input:
-        tokens=ancient(lambda w: WORKFLOW.tokens(WORKFLOW.pack(w))),
+        tokens=ancient(lambda w: WORKFLOW.tokens(WORKFLOW.cells(w))),
         store=ancient("results/cache/mlflow.ready"),
         runs=ancient(f"{WORKFLOW.folder}/packs/{{task}}/{{model}}/{{pack}}.json"),
     output:
@@ -44,8 +42,8 @@ rule train_pack:
         f"{WORKFLOW.folder}/logs/train/{{task}}-{{model}}-{{pack}}.log",
     threads: WORKFLOW.threads
     resources:
-        runtime=lambda w, attempt: WORKFLOW.requests.minutes(WORKFLOW.pack(w), attempt),
-        mem_mb=lambda w, attempt: WORKFLOW.requests.memory_mb(WORKFLOW.pack(w), attempt),
+        runtime=WORKFLOW.minutes,
+        mem_mb=WORKFLOW.memory,
     params:
         file=WORKFLOW.file,
     message:

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.runs import slurm
 
-TRAINING = ("train", "train_pack")
+TRAINING = ("train", "train_pack", "search")
 """The rules whose jobs train."""
 
 

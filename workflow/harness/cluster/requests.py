@@ -1,12 +1,13 @@
 """Time and memory that the job of a run asks for: from past runs where there are any, else from the plan."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from harness.plan.cost import cost_of, forward_equivalents, training_passes
-from harness.plan.grid import Cell, Run
+from harness.plan.grid import Cell
 from harness.plan.plan import Plan
+from harness.plan.study import Study
 from harness.report.past import Rates, rates
 
 START_MINUTES = 10
@@ -27,35 +28,52 @@ class Requests:
     """What the jobs of a plan ask for; each further attempt asks for as much again."""
 
     def __init__(self, plan: Plan, longest: Callable[[], int | None] = lambda: None) -> None:
-        self._plan = plan
+        self.plan = plan
         self._ask_longest = longest
 
     @cached_property
     def _rates(self) -> Rates:
-        return rates(self._plan.results)
+        return rates(self.plan.results)
 
     @cached_property
     def _longest(self) -> int | None:
         """Minutes that the partition gives at most; a run that needs more goes on in the next job."""
         return self._ask_longest()
 
-    def minutes(self, runs: list[Run], attempt: int = 1) -> int:
-        """Return the whole minutes that a job of these runs asks for."""
-        hours = [self.hours(run.cell) for run in runs]
-        needed = sum(UNKNOWN_MINUTES if h is None else ROOM * 60 * h for h in hours)
+    def minutes(self, cells: Iterable[Cell], attempt: int = 1) -> int:
+        """Return the whole minutes that a job asks for which trains one run of each of ``cells``."""
+        return self._asked(sum(self._needed(cell) for cell in cells), attempt)
+
+    def search_minutes(self, study: Study, attempt: int = 1) -> int:
+        """Return the whole minutes that a worker of a search asks for."""
+        tuning = study.tuning
+        if tuning.kind == "seconds":
+            return self._asked(tuning.amount / 60 / tuning.workers, attempt)
+        trial = tuning.seeds * sum(self._needed(cell) for cell in study.cells)
+        if tuning.kind == "trials":
+            return self._asked(tuning.amount * trial / tuning.workers, attempt)
+        passes = [training_passes(cell) for cell in study.cells]
+        worth = tuning.seeds * sum(forward_equivalents(p) for p in passes if p is not None)
+        return self._asked(tuning.amount / (worth or tuning.amount) * trial / tuning.workers, attempt)
+
+    def _needed(self, cell: Cell) -> float:
+        hours = self.hours(cell)
+        return UNKNOWN_MINUTES if hours is None else ROOM * 60 * hours
+
+    def _asked(self, needed: float, attempt: int) -> int:
         asked = math.ceil((START_MINUTES + needed) * attempt)
         return asked if self._longest is None else min(asked, self._longest)
 
-    def memory_mb(self, runs: list[Run], attempt: int = 1) -> int:
-        """Return the MB of main memory that a job of these runs asks for."""
-        return attempt * max(_memory_mb(run.cell) for run in runs)
+    def memory_mb(self, cells: Iterable[Cell], attempt: int = 1) -> int:
+        """Return the MB of main memory that a job of these cells asks for."""
+        return attempt * max(map(_memory_mb, cells))
 
     def hours(self, cell: Cell) -> float | None:
         """Return the hours of one run of ``cell``, None if nothing is known of its cost."""
         place, passes = (cell.task_name, cell.model_name), training_passes(cell)
         rate = self._rates.get((*place, cell.variant), self._rates.get(place))
         if rate is None or passes is None:
-            return cost_of(cell, self._plan.experiment.gpu_tflops).gpu_hours
+            return cost_of(cell, self.plan.experiment.gpu_tflops).gpu_hours
         return rate * forward_equivalents(passes) * cell.protocol.batch_size / 3600
 
 

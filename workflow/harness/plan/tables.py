@@ -120,7 +120,7 @@ def _unknown_variants(spec: TableSpec) -> list[str]:
     listed = [] if spec.rows == EVERY else list(spec.rows)
     named = [*listed, *spec.references, *spec.references.values()]
     named += [spec.reference] if spec.reference else []
-    valid = catalogue.variants()
+    valid = catalogue.variant_names()
     return [unknown("variant", name, valid) for name in dict.fromkeys(named) if name not in valid]
 
 

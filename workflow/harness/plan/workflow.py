@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from functools import cached_property
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from harness.cluster.partitions import longest
 from harness.cluster.requests import Requests
 from harness.errors import HarnessError, unknown
 from harness.paths import CONFIG, shown
-from harness.plan.grid import Run
+from harness.plan.grid import Cell, Run
+from harness.plan.keys import digest
 from harness.plan.plan import Plan, make_plan, write_plan
+from harness.plan.study import Study
 from harness.plan.tables import FORMS, tables_of
 from harness.runs.folder import RunFolder
 
@@ -43,7 +45,8 @@ class Workflow:
         self.folder = str(plan.folder)
         self.threads = plan.experiment.threads
         self.runs = {str(plan.run_folder(run)): run for run in plan.runs}
-        self.packs = self._packs()
+        self.results = self._made([run for run in plan.runs if not run.cell.waits])
+        self._plan_searches(plan)
         root, stamps = plan.experiment.data_root is not None, f"{plan.cache}/fetched"
         self._stamps = {
             (c.task_name, c.model_name): [
@@ -54,42 +57,102 @@ class Workflow:
         }
         self.tables = [f"{self.folder}/tables/{name}.{form}" for name in tables_of(facts) for form in FORMS]
 
-    def _packs(self) -> list[Pack]:
-        if self.plan.experiment.runs_per_job == 1:
-            return []
-        free = [run for run in self.missing if str(self.plan.run_folder(run)) not in self.left.runs]
-        return packs_of(self.plan, free)
+    def _made(self, runs: list[Run]) -> list[str]:
+        """Return what says that runs are there: a record, or the stamp of the pack that makes several."""
+        packed: list[Pack] = []
+        if self.plan.experiment.runs_per_job > 1:
+            missing = {run.key for run in self.missing}
+            packed = packs_of(
+                self.plan, [run for run in runs if run.key in missing and not self._is_left(run)]
+            )
+            write_packs(packed)
+        together = {run.key for pack in packed for run in pack.runs}
+        single = [f"{self.plan.run_folder(run)}/result.json" for run in runs if run.key not in together]
+        return [*single, *(str(pack.stamp) for pack in packed)]
 
-    @cached_property
-    def results(self) -> list[str]:
-        """What says that every run is there: its record, or the stamp of the pack that makes it."""
-        packed = {run.key for pack in self.packs for run in pack.runs}
-        single = [f"{folder}/result.json" for folder, run in self.runs.items() if run.key not in packed]
-        return [*single, *(str(pack.stamp) for pack in self.packs)]
+    def _is_left(self, run: Run) -> bool:
+        return str(self.plan.run_folder(run)) in self.left.runs
+
+    def _plan_searches(self, plan: Plan) -> None:
+        """Note the searches that are still to do: a stamp a worker, and one for all tuned files."""
+        self.studies = f"{self.folder}/studies"
+        waiting = plan.studies(waiting=True)
+        goals = {study.hash: f"{study.tuning.kind}{study.tuning.amount:g}" for study in waiting}
+        self.workers = [
+            f"{self.studies}/{study.folder}/{goals[study.hash]}/worker{number}"
+            for study in waiting
+            for number in range(1, study.tuning.workers + 1)
+        ]
+        self.tuned = f"{self.studies}/tuned-{digest(goals)[:8]}"
+        if waiting:  # a stamp without its tuned files stands for nothing
+            Path(self.tuned).unlink(missing_ok=True)
+
+    def _study(self, wildcards: Any) -> Study:
+        folder = Path(wildcards.task, wildcards.model, wildcards.study)
+        return next(study for study in self.plan.studies() if study.folder == folder)
+
+    def search_name(self, wildcards: Any) -> str:
+        """Return the name of the search whose folder the wildcards spell."""
+        return self._study(wildcards).name
+
+    def search_tokens(self, wildcards: Any) -> list[str]:
+        """Return the stamps of the token ids that a search reads."""
+        return self.tokens(self._study(wildcards).cells)
+
+    def search_minutes(self, wildcards: Any, attempt: int) -> int:
+        """Return the minutes that a worker of a search asks for."""
+        return self.requests.search_minutes(self._study(wildcards), attempt)
+
+    def search_memory(self, wildcards: Any, attempt: int) -> int:
+        """Return the MB that a worker of a search asks for."""
+        return self.requests.memory_mb(self._study(wildcards).cells, attempt)
+
+    def found(self, _checkpoint: Any) -> list[str]:
+        """Return the records of the runs whose arguments the searches have found; plan.json follows."""
+        if any(run.cell.waits for run in self.plan.runs):
+            before = {run.cell.name for run in self.plan.runs if run.cell.waits}
+            self.plan = make_plan(self.plan.file, self.plan.results)
+            write_plan(self.plan)
+            self.runs = {str(self.plan.run_folder(run)): run for run in self.plan.runs}
+            runs = [run for run in self.plan.runs if run.cell.name in before]
+            self.requests.plan = self.plan
+            self.missing = without_record(self.plan, runs)
+            self._found = self._made(runs)
+        return self._found
 
     def run(self, wildcards: Any) -> Run:
         """Return the run whose folder the wildcards spell."""
         w = wildcards
         return self.runs[f"{self.folder}/runs/{w.task}/{w.model}/{w.variant}/{w.run}"]
 
-    def pack(self, wildcards: Any) -> list[Run]:
-        """Return the runs of the pack that the wildcards name."""
+    def cells(self, wildcards: Any) -> list[Cell]:
+        """Return the cells of the run, or of the pack's runs, that the wildcards name."""
         w = wildcards
-        return read_pack(self.plan, self.plan.folder / "packs" / w.task / w.model / f"{w.pack}.json")
+        if not hasattr(w, "pack"):
+            return [self.run(w).cell]
+        file = self.plan.folder / "packs" / w.task / w.model / f"{w.pack}.json"
+        return [run.cell for run in read_pack(self.plan, file)]
+
+    def minutes(self, wildcards: Any, attempt: int) -> int:
+        """Return the minutes that a training job asks for."""
+        return self.requests.minutes(self.cells(wildcards), attempt)
+
+    def memory(self, wildcards: Any, attempt: int) -> int:
+        """Return the MB of main memory that a training job asks for."""
+        return self.requests.memory_mb(self.cells(wildcards), attempt)
 
     def fetched(self, wildcards: Any) -> list[str]:
         """Return the stamps of what must be downloaded before the token ids can be made."""
         w = wildcards
         return self._stamps[(w.task, w.model)]
 
-    def tokens(self, runs: list[Run]) -> list[str]:
-        """Return the stamps of the token ids that the runs read."""
-        return sorted({f"{self.plan.tokens_folder(run.cell)}/tokens.json" for run in runs})
+    def tokens(self, cells: Iterable[Cell]) -> list[str]:
+        """Return the stamps of the token ids that runs of these cells read."""
+        return sorted({f"{self.plan.tokens_folder(cell)}/tokens.json" for cell in cells})
 
     def waited(self, wildcards: Any) -> list[str]:
         """Return the stamp that says that nobody works on the run any more, where somebody did."""
-        folder = str(self.plan.run_folder(self.run(wildcards)))
-        return [f"{self.folder}/left-over.done"] if folder in self.left.runs else []
+        return [f"{self.folder}/left-over.done"] if self._is_left(self.run(wildcards)) else []
 
 
 def open_workflow(snakemake: Any) -> Workflow:
@@ -115,13 +178,11 @@ def open_workflow(snakemake: Any) -> Workflow:
 def _begin(plan: Plan, snakemake: Any) -> Workflow:
     """Return the workflow as the user's Snakemake sees it."""
     write_plan(plan)
-    missing = _missing(plan)
+    missing = without_record(plan, plan.runs)
     left = left_over(plan, missing)
-    workflow = Workflow(plan, Requests(plan, lambda: longest(snakemake)), missing, left)
-    write_packs(workflow.packs)
     left.write(plan.folder / "left-over.json")
     (plan.folder / "left-over.done").unlink(missing_ok=True)
-    return workflow
+    return Workflow(plan, Requests(plan, lambda: longest(snakemake)), missing, left)
 
 
 def _go_on(plan: Plan) -> Workflow:
@@ -134,10 +195,10 @@ def _go_on(plan: Plan) -> Workflow:
     return Workflow(plan)
 
 
-def _missing(plan: Plan) -> list[Run]:
-    """Return the runs without a record; broken records are set aside."""
+def without_record(plan: Plan, runs: list[Run]) -> list[Run]:
+    """Return those of ``runs`` that have no record; broken records are set aside."""
     missing = []
-    for run in plan.runs:
+    for run in runs:
         folder = RunFolder(plan.run_folder(run))
         if folder.set_broken_aside():
             print(

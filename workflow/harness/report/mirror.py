@@ -26,26 +26,32 @@ def mirror(results: Path, experiment: str) -> dict[str, int]:
 
 
 def _mirror(store: Store, folder: Path) -> dict[str, int]:
-    stored: dict[str, list[Stored]] = {}
+    stored: dict[tuple[str, str], list[Stored]] = {}
     for run in store.runs():
-        stored.setdefault(run.tags.get("run_key", ""), []).append(run)
+        stored.setdefault(identity_of(run), []).append(run)
     counts = {"added": 0, "kept": 0, "superseded": 0}
     new: list[Entry] = []
     present = set()
     for key, content, run_folder, reason in folders(folder):
-        present.add(key)
-        if _keep(store, stored.get(key, []), content):
+        place = (key, run_folder.path.parts[-2])
+        present.add(place)
+        if _keep(store, stored.get(place, []), content):
             counts["kept"] += 1
         else:
             new.append(entry_of(run_folder, key, content, reason))
     store.add(new)
     counts["added"] = len(new)
-    for key, runs in stored.items():
+    for place, runs in stored.items():
         for run in runs:
-            if key not in present and SUPERSEDED not in run.tags:
+            if place not in present and SUPERSEDED not in run.tags:
                 store.client.set_tag(run.id, SUPERSEDED, "its run folder is gone")
                 counts["superseded"] += 1
     return counts
+
+
+def identity_of(run: Stored) -> tuple[str, str]:
+    """Return run key and variant: two variants of an experiment may come to the same arguments."""
+    return run.tags.get("run_key", ""), run.tags.get("variant", "")
 
 
 def folders(folder: Path) -> Iterator[Found]:

@@ -1,0 +1,106 @@
+"""The style of every figure: looks of variants, sizes for print, files of the same bytes each time."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.runs.atomic import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMS = ("png", "pdf")
+COLUMN, PAGE = 3.4, 7.0
+"""Width in inches of a figure in one of two columns, and across both."""
+DPI = 200
+# Okabe and Ito (2008), told apart under every common colour blindness; their yellow is too pale for lines.
+COLOURS = ("#000000", "#D55E00", "#56B4E9", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+KNOWN = ("vanilla", "freelb", "smart", "mat", "pgd", "r3f", "freeat", "creat", "r-drop", "smart-mtdnn")
+"""Variants that look the same in every experiment, in this order."""
+RC: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "pdf.fonttype": 42,  # fonts as TrueType: publishers refuse Type 3
+    "svg.hashsalt": "harness",
+}
+WITHOUT = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
+"""Metadata that would differ between days and versions."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a variant is drawn: colour, marker and line differ, so that it reads in greyscale too."""
+
+    colour: str
+    marker: str
+    line: Any
+
+    def points(self) -> dict[str, Any]:
+        """Return keywords of ``Axes.plot`` for points."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": "none"}
+
+    def curve(self) -> dict[str, Any]:
+        """Return keywords of ``Axes.plot`` for a line with points."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.line}
+
+
+def looks(variants: Iterable[str]) -> dict[str, Look]:
+    """Return the look of each variant: known ones their own, others the next in the order given."""
+    given = list(dict.fromkeys(variants))
+    order = [*KNOWN, *(name for name in given if name not in KNOWN)]
+    return {name: _look(order.index(name)) for name in given}
+
+
+def _look(number: int) -> Look:
+    """Return one of 315 looks: the numbers of colours, markers and lines have no common divisor."""
+    return Look(COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)], LINES[number % len(LINES)])
+
+
+@contextmanager
+def drawing(
+    path: Path, rows: int = 1, columns: int = 1, width: float = PAGE, height: float = 2.2
+) -> Iterator[tuple["Figure", list["Axes"]]]:
+    """Yield a figure in the style and its axes, row by row; at the end write ``path``.png and ``path``.pdf.
+
+    ``path`` has no suffix; ``width`` of the figure and ``height`` of a row of axes are in inches. No display
+    is needed and no state of pyplot is touched. Nothing is written where drawing fails.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=(width, height * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+        yield figure, [one for line in axes for one in line]
+        for form in FORMS:
+            with whole_file(files(path)[form]) as temporary:
+                figure.savefig(temporary, format=form, metadata=WITHOUT[form])
+
+
+def files(path: Path) -> dict[str, Path]:
+    """Return the file of each form; a dot in the name stays."""
+    return {form: path.with_name(f"{path.name}.{form}") for form in FORMS}
+
+
+def light_grid(axes: "Axes", axis: Literal["x", "y", "both"] = "y") -> None:
+    """Draw thin lines behind the data, along one axis or ``both``."""
+    axes.grid(visible=True, axis=axis, color="0.9", linewidth=0.6)

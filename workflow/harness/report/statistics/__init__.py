@@ -1,0 +1,1 @@
+"""Statistics of an experiment: tests, intervals and what more seeds would decide."""
