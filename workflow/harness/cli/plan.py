@@ -20,11 +20,20 @@ mean) at {:g} TFLOP/s sustained (gpu_tflops)"""
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    parser = add_command(commands, "plan", run, "check an experiment and write its plan", "plan quick")
+    parser = add_command(
+        commands,
+        "plan",
+        run,
+        "check an experiment, write its plan, tell its cost",
+        "plan quick\n  python -m harness plan paper --runs",
+    )
     add_experiment(parser)
     parser.add_argument("--runs", action="store_true", help="list every run with its key")
     parser.add_argument(
-        "--limit", type=float, metavar="HOURS", help="most hours of runs to do that are no error (24)"
+        "--limit",
+        type=float,
+        metavar="HOURS",
+        help="an error above so many hours of runs to do (default: 24)",
     )
 
 
