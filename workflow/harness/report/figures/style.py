@@ -83,9 +83,9 @@ def drawing(
 ) -> Iterator[tuple["Figure", list["Axes"]]]:
     """Yield a figure in the style and its axes, row by row; at the end write ``path``.png and ``path``.pdf.
 
-    ``path`` has no suffix; ``width`` of the figure, ``height`` of a row of axes and what is kept ``below`` them
-    (for a legend) are in inches. No display is needed and no state of pyplot is touched. Nothing is written
-    where drawing fails.
+    ``path`` has no suffix; ``width`` of the figure, ``height`` of a row of axes and what is kept ``below``
+    them (for a legend) are in inches. No display is needed and no state of pyplot is touched. Nothing is
+    written where drawing fails.
     """
     import matplotlib
     from matplotlib.figure import Figure
