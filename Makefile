@@ -7,7 +7,7 @@ CONFIG := config/$(EXPERIMENT).yaml
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: bench magnitudes help setup fetch reproduce tables report reference smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
+.PHONY: bench docs magnitudes help setup fetch reproduce tables report reference smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ format: setup  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow/rules
+
+docs: setup  ## write the reference pages and the JSON schemas from the code
+	$(BIN)/python -m harness.manual
 
 # Settings of the authors' launch files and notebooks, measured from one set of weights.
 magnitudes: setup  ## measure how large the methods' perturbations are

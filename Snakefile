@@ -21,6 +21,7 @@ wildcard_constraints:
 rule all:
     input:
         WORKFLOW.results,
+        lambda wildcards: tuned_results(wildcards),
         WORKFLOW.tables,
         WORKFLOW.figures,
         WORKFLOW.report,
@@ -29,6 +30,7 @@ rule all:
 
 
 include: "workflow/rules/data.smk"
+include: "workflow/rules/tune.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from harness.methods import adversary
 from harness.methods.interface import Arguments, Limit, Method, Passes
 from harness.methods.lazy import functional
+from harness.methods.search import Range, space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +37,13 @@ class CreAT(Method):
     summary = "ascent on the loss less the cosine of clean and perturbed representations"
     citation = "Wu et al. 2023, Toward Adversarial Training on Contextualized Language Representation (ICLR)"
     Arguments = CreATArguments
+    search = space(
+        steps=Range(1, 4),
+        step_size=Range(1e-2, 1.0, log=True),
+        radius=Range(0.0, 1.0),
+        temperature=Range(0.1, 10.0, log=True),
+        start_size=Range(1e-4, 1e-1, log=True),
+    )
     perturbs_padding = True  # the released code computes a mask and never uses it; attention masks it
     limits = (Limit({"steps": 1, "start_size": 0.0}, "vanilla", {}, 1e-12),)
     arguments: CreATArguments

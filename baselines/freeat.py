@@ -16,6 +16,7 @@ from pydantic import Field
 
 from harness.methods import adversary
 from harness.methods.interface import Arguments, Limit, Method, Passes, mean_of
+from harness.methods.search import Choice, Range, space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +42,14 @@ class FreeAT(Method):
     summary = "ascent on the perturbation and descent on the parameters from the same passes"
     citation = "Shafahi et al. 2019, Adversarial Training for Free! (NeurIPS), arXiv 1904.12843"
     Arguments = FreeATArguments
+    # Around FreeLB's launch files for this method, and the notebook's constants.
+    search = space(
+        steps=Range(1, 5),
+        step_size=Range(1e-3, 0.3, log=True),
+        radius=Range(0.0, 1.0),
+        start=Choice(("zero", "uniform", "normal")),
+        start_size=Range(1e-4, 1e-1, log=True),
+    )
     perturbs_padding = True  # a random start covers every position, as released; attention masks it
     limits = (Limit({"steps": 1}, "vanilla", {}, 1e-12),)
     arguments: FreeATArguments

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from harness.methods import adversary
 from harness.methods.interface import Arguments, Limit, Method, Passes, mean_of
+from harness.methods.search import Range, space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +44,13 @@ class FreeLB(Method):
     summary = "gradient averaged over the iterates of an ascent on the word embeddings"
     citation = "Zhu et al. 2020, FreeLB: Enhanced Adversarial Training for NLU (ICLR), arXiv 1909.11764"
     Arguments = FreeLBArguments
+    # Around the authors' launch files.
+    search = space(
+        steps=Range(1, 5),
+        step_size=Range(1e-3, 0.3, log=True),
+        start=Range(0.0, 1.0),
+        radius=Range(0.0, 1.0),
+    )
     perturbs_padding = True  # with the notebooks' start only; attention masks it
     limits = (
         Limit({"steps": 1, "start": 0.0}, "vanilla", {}, 1e-12),

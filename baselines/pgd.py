@@ -13,6 +13,7 @@ from pydantic import Field
 
 from harness.methods import adversary
 from harness.methods.interface import Arguments, Limit, Method, Passes
+from harness.methods.search import Choice, Range, space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +39,14 @@ class PGD(Method):
     summary = "gradient at the end of an ascent on the word embeddings"
     citation = "Madry et al. 2018, Towards Deep Learning Models Resistant to Adversarial Attacks (ICLR)"
     Arguments = PGDArguments
+    # Around FreeLB's launch files for this method, and the notebook's constants.
+    search = space(
+        steps=Range(1, 5),
+        step_size=Range(1e-3, 0.3, log=True),
+        radius=Range(0.0, 1.0),
+        start=Choice(("zero", "uniform", "normal")),
+        start_size=Range(1e-4, 1e-1, log=True),
+    )
     perturbs_padding = True  # a random start covers every position, as released; attention masks it
     limits = (Limit({"steps": 0}, "vanilla", {}, 0.0),)
     arguments: PGDArguments

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from harness.methods import adversary
 from harness.methods.interface import Arguments, Limit, Method, Passes
+from harness.methods.search import Choice, Range, space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,12 @@ class R3F(Method):
         "Aghajanyan et al. 2020, Better Fine-Tuning by Reducing Representational Collapse, arXiv 2008.03156"
     )
     Arguments = R3FArguments
+    # fairseq's README gives ranges for neither; its settings are 1e-5 and 0.7 to 1.
+    search = space(
+        noise=Choice(("uniform", "normal")),
+        size=Range(1e-6, 1e-1, log=True),
+        weight=Range(0.1, 10.0, log=True),
+    )
     perturbs_padding = True  # noise is drawn for every position, as released; attention masks it
     limits = (Limit({"weight": 0.0}, "vanilla", {}, 0.0),)
     arguments: R3FArguments

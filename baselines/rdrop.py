@@ -11,6 +11,7 @@ from pydantic import Field
 
 from harness.methods import adversary
 from harness.methods.interface import Arguments, Limit, Method, Passes
+from harness.methods.search import Range, space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +32,7 @@ class RDrop(Method):
     summary = "two-pass dropout consistency, no adversary"
     citation = "Liang et al. 2021, R-Drop: Regularized Dropout for Neural Networks (NeurIPS)"
     Arguments = RDropArguments
+    search = space(weight=Range(0.1, 10.0, log=True))
     limits = (Limit({}, "vanilla", {}, 1e-12),)  # without dropout both passes are the same
     arguments: RDropArguments
 

@@ -17,6 +17,7 @@ from pydantic import Field
 from harness.methods import adversary
 from harness.methods.interface import Arguments, Limit, Method, Pass, Passes
 from harness.methods.lazy import torch
+from harness.methods.search import Range, space
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,16 @@ class Smart(Method):
     summary = "smoothness around the embedding output and a moving-average teacher"
     citation = "Jiang et al. 2020, SMART (ACL), arXiv 1911.03437"
     Arguments = SmartArguments
+    # The authors' scripts vary both weights and the teacher's decays; the ramp follows the task's size.
+    search = space(
+        steps=Range(1, 3),
+        step_size=Range(1e-5, 1e-1, log=True),
+        noise=Range(1e-6, 1e-3, log=True),
+        weight=Range(0.1, 10.0, log=True),
+        teacher_weight=Range(0.0, 5.0),
+        early_decay=Range(0.8, 0.999),
+        late_decay=Range(0.9, 0.9999),
+    )
     perturbs_padding = True  # noise is drawn for every position, as released; attention masks it
     limits = (Limit({"weight": 0.0, "teacher_weight": 0.0}, "vanilla", {}, 0.0),)
     arguments: SmartArguments

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from harness.methods import adversary
 from harness.methods.interface import Arguments, Limit, Method, Passes
+from harness.methods.search import Range, space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,6 +50,12 @@ class SmartMtdnn(Method):
     summary = "SMART's smoothness term as mt-dnn and smart-pytorch compute it"
     citation = "Jiang et al. 2020, SMART (ACL), arXiv 1911.03437; namisan/mt-dnn"
     Arguments = SmartMtdnnArguments
+    search = space(
+        steps=Range(1, 3),
+        step_size=Range(1e-6, 1e-1, log=True),
+        noise=Range(1e-6, 1e-3, log=True),
+        weight=Range(1e-2, 10.0, log=True),
+    )
     perturbs_padding = True  # noise is drawn for every position, as released; attention masks it
     couples_examples = True  # a regression's squares over all pairs
     limits = (Limit({"weight": 0.0}, "vanilla", {}, 0.0),)

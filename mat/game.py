@@ -15,6 +15,7 @@ from pydantic import Field
 from harness.methods import adversary
 from harness.methods.interface import Arguments, Limit, Method, Passes, mean_of
 from harness.methods.lazy import torch
+from harness.methods.search import Choice, Range, space
 from mat import langevin
 
 if TYPE_CHECKING:
@@ -56,6 +57,20 @@ class Mat(Method):
     summary = "mixed-strategy game: Langevin samples of perturbation and parameters, averaged"
     citation = "Zhong et al. 2023, MAT (IJCAI), arXiv 2306.15826"
     Arguments = MatArguments
+    # Around what scripts, logs and the authors' search (nni/) have set; they searched the seed, too.
+    # The step of theta (gamma_theta) is the learning rate, searched for every method.
+    search = space(
+        steps_delta=Range(1, 20),
+        steps_theta=Range(1, 20),
+        step_size=Range(1e-5, 1e-1, log=True),
+        start=Choice(("zero", "uniform", "normal")),
+        start_size=Range(1e-6, 1e-2, log=True),
+        radius=Range(1e-6, 1.0, log=True),
+        noise_ratio=Range(1e-3, 1.0, log=True),
+        weight=Range(0.1, 10.0, log=True),
+        beta_s=Range(0.0, 0.9),
+        beta_p=Range(0.0, 0.9),
+    )
     perturbs_padding = True  # start and noise cover every position, as released; attention masks it
     limits = (
         Limit(

@@ -12,5 +12,8 @@ def float64() -> Iterator[None]:
         yield
 
 
+pytest_plugins = ["pytester"]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", action="append", metavar="DIR", help="replay the traces of this folder")

@@ -79,9 +79,10 @@ def frame_from_folders(plan: Plan) -> pd.DataFrame:
     for key, content, folder, reason in folders(plan.folder):
         entry = entry_of(folder, key, content, reason)
         last = {name: value for name, value, _ in sorted(entry.metrics, key=lambda m: m[2])}
-        stored[key] = Stored(key, entry.tags, last)
+        identity = f"{key}/{entry.tags['variant']}"
+        stored[key, entry.tags["variant"]] = Stored(identity, entry.tags, last)
         for name, value, step in entry.metrics:
-            curves.setdefault((key, name), []).append((step, value))
+            curves.setdefault((identity, name), []).append((step, value))
     return frame_of(plan, stored, curves)
 
 

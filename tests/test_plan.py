@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from harness.errors import HarnessError, MistakesError
+from harness.methods.registry import method_class, method_source
 from harness.paths import CONFIG, ROOT
 from harness.plan import keys
 from harness.plan.cost import batches, training_passes
@@ -122,7 +123,7 @@ def test_source_hash_ignores_words_and_sees_meaning(tmp_path: Path) -> None:
 
     def digest(text: str) -> str:
         path.write_text(text)
-        return keys.source_digest(path)
+        return keys.source_digest(path, {})
 
     plain = digest('"""Words."""\ndef f(x):\n    """More."""\n    return f"{x} # no comment" + "a"\n')
     assert plain == digest('def f(x):\n\n    # why\n    return f"{x} # no comment" + "a"\n')
@@ -132,9 +133,8 @@ def test_source_hash_ignores_words_and_sees_meaning(tmp_path: Path) -> None:
 
 
 def test_source_hash_follows_imports_inside_the_method_rooms() -> None:
-    game = ROOT / "mat" / "game.py"
-    files = keys._with_imports(game, set())
-    assert {f.name for f in files} == {"game.py", "langevin.py"}
+    files = keys._with_imports(*method_source(method_class("mat")), set())
+    assert {f.name for f in files} == {"game.py", "langevin.py", "__init__.py"}
 
 
 def test_cost_is_passes_times_batches(tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def test_mistakes_in_a_declaration_are_told_with_file_and_key(
     (tmp_path / "tables" / "mine.yaml").write_text(yaml.safe_dump({**good, **changes}))
     for module in ("harness.plan.tables", "harness.plan.catalogue"):
         monkeypatch.setattr(sys.modules[module], "CONFIG", tmp_path)
-    monkeypatch.setattr(catalogue, "variants", lambda: {"vanilla": None})
+    monkeypatch.setattr(catalogue, "variant_names", lambda: ["vanilla"])
     with pytest.raises(MistakesError, match=re.escape(part)) as caught:
         load_tables()
     assert "mine.yaml: " in caught.value.mistakes[0]

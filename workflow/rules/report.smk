@@ -2,6 +2,7 @@
 rule track:
     input:
         results=WORKFLOW.results,
+        tuned=tuned_results,
         plan=WORKFLOW.plan_file,
     output:
         f"{WORKFLOW.folder}/frame.parquet",

@@ -21,8 +21,8 @@ EXPERIMENT is a file, or the name of one in config/ (quick stands for config/qui
 """
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return the exit status (0 done, 1 a plain error, 2 wrong usage)."""
+def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser, and that of each command by its name."""
     parser = argparse.ArgumentParser(
         prog="python -m harness",
         description="Benchmark and reproducibility harness for adversarial fine-tuning.",
@@ -33,7 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
     for module in sorted(pkgutil.iter_modules([str(Path(__file__).parent)]), key=lambda m: m.name):
         if not module.name.startswith("_"):
             importlib.import_module(f"harness.cli.{module.name}").register(commands)
-    chosen = parser.parse_args(arguments)
+    return parser, dict(commands.choices)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status (0 done, 1 a plain error, 2 wrong usage)."""
+    chosen = build_parser()[0].parse_args(arguments)
     if not getattr(chosen, "online", False):  # read by the Hub's libraries when they are imported
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

@@ -41,13 +41,25 @@ def add_out(parser: argparse.ArgumentParser) -> None:
 def add_tasks_dir(parser: argparse.ArgumentParser) -> None:
     """Add the folders with task files of one's own."""
     parser.add_argument(
-        "--tasks-dir", action="append", default=[], metavar="DIR", help="folder with task files of your own"
+        "--tasks-dir", action="append", default=[], metavar="DIR", help="folder with tasks of your own"
     )
 
 
 def task_folders(chosen: argparse.Namespace) -> tuple[Path, ...]:
     """Return the folders given by --tasks-dir."""
     return tuple(Path(folder).expanduser() for folder in chosen.tasks_dir)
+
+
+def add_methods_dir(parser: argparse.ArgumentParser) -> None:
+    """Add the folders with method files of one's own."""
+    parser.add_argument(
+        "--methods-dir", action="append", default=[], metavar="DIR", help="folder with methods of your own"
+    )
+
+
+def method_folders(chosen: argparse.Namespace) -> tuple[Path, ...]:
+    """Return the folders given by --methods-dir."""
+    return tuple(Path(folder).expanduser() for folder in chosen.methods_dir)
 
 
 def experiment_file(name: str) -> Path:

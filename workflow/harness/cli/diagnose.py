@@ -3,7 +3,14 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.cli._common import Commands, add_command, add_out, add_tasks_dir
+from harness.cli._common import (
+    Commands,
+    add_command,
+    add_methods_dir,
+    add_out,
+    add_tasks_dir,
+    method_folders,
+)
 
 if TYPE_CHECKING:
     from harness.core.encoder import Encoder
@@ -49,6 +56,7 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("--data-root", metavar="DIR", help="folder with data files, instead of data packages")
     add_tasks_dir(parser)
+    add_methods_dir(parser)
     add_out(parser)
 
 
@@ -59,7 +67,7 @@ def run(chosen: argparse.Namespace) -> None:
     from harness.plan import catalogue
     from harness.runs.diagnose import consistency_gradient, dropout_floor, measured
 
-    asked = chosen.method or list(catalogue.variants())
+    asked = chosen.method or catalogue.variant_names(method_folders(chosen))
     cells = [_cell(chosen, method) for method in asked]
     encoder, batch = _warmed_up(chosen, cells[0])
     rows = [
@@ -102,6 +110,7 @@ def _cell(chosen: argparse.Namespace, method: str) -> "Cell":
         seeds=[chosen.seed],
         data_root=chosen.data_root,
         tasks_dirs=chosen.tasks_dir,
+        methods_dirs=chosen.methods_dir,
     )
     return resolve(experiment, "command line")[0]
 

@@ -2,46 +2,131 @@
 
 import argparse
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from harness.cli._common import Commands, add_command, add_tasks_dir, task_folders
+from harness.cli._common import (
+    Commands,
+    add_command,
+    add_methods_dir,
+    add_tasks_dir,
+    method_folders,
+    task_folders,
+)
+
+if TYPE_CHECKING:
+    from harness.methods.interface import Method, Passes
 
 
 def register(commands: Commands) -> None:
     """Declare the three commands."""
-    for name, run in {"methods": methods, "tasks": tasks, "models": models}.items():
-        parser = add_command(commands, name, run, f"list {name}", f"{name} --json")
-        parser.add_argument("--json", action="store_true", help="as JSON")
-        if name == "tasks":
-            add_tasks_dir(parser)
+    parser = add_command(
+        commands,
+        "methods",
+        methods,
+        "list variants, and methods with their arguments, cost and source",
+        "methods freelb mat\n  python -m harness methods --methods-dir mine --json",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="just these methods (default: all)")
+    add_methods_dir(parser)
+    _add_json(parser)
+    parser = add_command(
+        commands,
+        "tasks",
+        tasks,
+        "list tasks with their rows, metrics, source and licence",
+        "tasks stsb\n  python -m harness tasks --tasks-dir mine --json",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="just these tasks (default: all)")
+    add_tasks_dir(parser)
+    _add_json(parser)
+    parser = add_command(
+        commands, "models", models, "list models with their size, source and licence", "models minilm"
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="just these models (default: all)")
+    _add_json(parser)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def _asked(kind: str, names: list[str], known: Iterable[str]) -> list[str]:
+    """Return the names that are asked for, all known ones where none is; raises HarnessError."""
+    from harness.errors import HarnessError, unknown
+
+    known = list(known)
+    if wrong := [name for name in names if name not in known]:
+        raise HarnessError(unknown(kind, wrong[0], known))
+    return names or known
 
 
 def methods(chosen: argparse.Namespace) -> None:
-    """Print every variant with its method, then every method with its arguments."""
-    from harness.methods.registry import method_class, method_names
+    """Print every variant with its note, then methods with all that they declare."""
+    from harness.errors import HarnessError
+    from harness.methods.registry import broken_methods, method_class, method_names
     from harness.plan import catalogue
 
-    variants = {name: v.model_dump() for name, v in catalogue.variants().items()}
-    found = {name: _method(method_class(name)) for name in method_names()}
+    folders = method_folders(chosen)
+    found, broken = {}, broken_methods(folders)
+    for name in _asked("method", chosen.names, [*method_names(folders), *broken]):
+        try:
+            found[name] = method_class(name, folders)
+        except HarnessError as error:
+            broken.setdefault(name, str(error))
+    usable = [name for name in catalogue.variant_names(folders) if name not in broken]
+    variants = {name: catalogue.variant(name, folders) for name in usable}
+    variants = {name: v for name, v in variants.items() if v.method in found}
     if chosen.json:
-        print(json.dumps({"variants": variants, "methods": found}, indent=1))
+        facts = {
+            "variants": {name: variant.model_dump() for name, variant in variants.items()},
+            "methods": {name: _facts(kind) for name, kind in found.items()},
+            "broken": broken,
+        }
+        print(json.dumps(facts, indent=1))
         return
-    print("Variants (what --method takes):")
+    if variants:
+        print("Variants (what --method and the variants of an experiment name):")
     for name, variant in variants.items():
-        print(f"  {name:12} {variant['note']}")
-    for name, method in found.items():
-        print(f"\n{name}: {method['summary']}\n  {method['citation']}")
-        print(f"  passes a batch at the defaults: {method['passes']}")
-        for argument, facts in method["arguments"].items():
-            print(f"  {argument:16} {facts['default']!s:12} {facts['description']}")
+        print(f"  {name:21} {variant.note}")
+    for kind in found.values():
+        _print_method(kind)
+    for name, reason in broken.items():
+        print(f"\n{name}: cannot be used: {reason}")
 
 
-def _method(kind: Any) -> dict[str, Any]:
+def _print_method(kind: "type[Method]") -> None:
+    from harness.manual.fields import keys
+    from harness.methods.search import told
+
+    print(f"\n{kind.name}: {kind.summary}\n  {kind.citation}")
+    print(f"  cost of a batch: {_formula(kind)}")
+    print(f"  at the defaults: {_passes(kind.passes(kind.Arguments()))}")
+    if kind.search:
+        print(f"  search: {'; '.join(f'{name} {told(one)}' for name, one in kind.search.items())}")
+    for key in keys(kind.Arguments):
+        print(f"  {key.name:16} {key.default:12} {key.about} ({key.values})")
+
+
+def _formula(kind: "type[Method]") -> str:
+    return " ".join((kind.passes.__doc__ or "not told in words").split()).rstrip(".")
+
+
+def _passes(passes: "Passes") -> str:
+    told = [f"{count} {name.replace('_', ' ')}" for name, count in passes.as_dict().items() if count]
+    return ", ".join(told)
+
+
+def _facts(kind: "type[Method]") -> dict[str, Any]:
     schema = kind.Arguments.model_json_schema()["properties"]
+    defaults = kind.Arguments()
     return {
         "summary": kind.summary,
         "citation": kind.citation,
-        "passes": kind.passes(kind.Arguments()).as_dict(),
+        "cost": _formula(kind),
+        "passes": kind.passes(defaults).as_dict(),
+        "passes_of_a_regression": kind.passes(defaults, regression=True).as_dict(),
+        "search": {name: one.as_json() for name, one in kind.search.items()},
         "arguments": {
             name: {k: v for k, v in facts.items() if k != "title"} for name, facts in schema.items()
         },
@@ -49,37 +134,42 @@ def _method(kind: Any) -> dict[str, Any]:
 
 
 def tasks(chosen: argparse.Namespace) -> None:
-    """Print every task."""
+    """Print tasks."""
     from harness.plan import catalogue
 
     own = task_folders(chosen)
-    found = {name: catalogue.task(name, own) for name in sorted(catalogue.task_files(own))}
+    names = _asked("task", chosen.names, sorted(catalogue.task_files(own)))
+    found = {name: catalogue.task(name, own) for name in names}
     if chosen.json:
         print(json.dumps({name: task.model_dump(mode="json") for name, task in found.items()}, indent=1))
         return
     for name, task in found.items():
         rows = ", ".join(f"{split} {task.count(split) or '?'}" for split in [task.train, *task.report])
         unknown = "; rows not known yet: fetch" if task.unknown_parts() else ""
-        print(
-            f"{name:22} {task.title}: {task.kind}, ranked by {task.rank}; {rows}; {_sources(task)}{unknown}"
-        )
+        print(f"{name}: {task.title}, {task.kind}\n  {task.citation}\n  licence: {task.licence}")
+        print(f"  rows: {rows}; from {_sources(task)}{unknown}")
+        print(f"  metrics: {', '.join(task.metrics)}; ranked by {task.rank}")
 
 
 def _sources(task: Any) -> str:
-    sources = {"package": task.package, "Hub": task.hub, "data root": task.data_root}
+    sources = {"a package": task.package, "the Hub": task.hub, "a data root": task.data_root}
     return " or ".join(name for name, source in sources.items() if source)
 
 
 def models(chosen: argparse.Namespace) -> None:
-    """Print every model."""
+    """Print models."""
     from harness.plan import catalogue
 
-    found = {name: catalogue.model(name) for name in catalogue.names("models")}
+    names = _asked("model", chosen.names, catalogue.names("models"))
+    found = {name: catalogue.model(name) for name in names}
     if chosen.json:
         print(json.dumps({name: model.model_dump(mode="json") for name, model in found.items()}, indent=1))
         return
     for name, model in found.items():
-        seen = f"; has seen {', '.join(model.seen)}" if model.seen else ""
-        source = "package" if model.package else f"Hub, {model.hub.repo}" if model.hub else ""
+        source = "a package" if model.package else f"the Hub, {model.hub.repo}" if model.hub else ""
         unknown = "" if model.known else "; weights not known yet: fetch"
-        print(f"{name:22} {model.title}; {source}{seen}{unknown}")
+        size = f"{model.layers} layers of width {model.width}; " if model.layers and model.width else ""
+        print(f"{name}: {model.title}\n  {model.citation}\n  licence: {model.licence}")
+        print(f"  {size}from {source}{unknown}")
+        if model.seen:
+            print(f"  has seen: {', '.join(model.seen)}")

@@ -4,10 +4,18 @@ import argparse
 import logging
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli._common import Commands, add_command, add_out, add_tasks_dir, experiment_file
+from harness.cli._common import (
+    Commands,
+    add_command,
+    add_methods_dir,
+    add_out,
+    add_tasks_dir,
+    experiment_file,
+)
 
 if TYPE_CHECKING:
     from harness.plan.experiment import Experiment, VariantChange
@@ -43,6 +51,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the experiment's)")
     parser.add_argument("--key", metavar="KEY", help="refuse to run unless the run has this key")
     add_tasks_dir(parser)
+    add_methods_dir(parser)
     add_out(parser)
 
 
@@ -54,6 +63,11 @@ def run(chosen: argparse.Namespace) -> None:
     from harness.runs.folder import RunFolder
     from harness.runs.lock import run_lock
 
+    if wanted.cell.waits and wanted.cell.study is not None:
+        raise HarnessError(
+            f"{wanted.name}: its arguments come from a search that is not done yet; type first: "
+            f"python -m harness tune {plan.file}"
+        )
     if chosen.key and not wanted.key.startswith(chosen.key):
         raise HarnessError(
             f"{wanted.name}: key {wanted.key[:8]}, but {chosen.key} was planned: "
@@ -130,19 +144,32 @@ def _plan(chosen: argparse.Namespace) -> "Plan":
             variants={variant: VariantChange()},
             seeds=[chosen.seed],
         )
-    whole, pairs = _computing(whole, chosen.set)
-    change = _with_set(whole.variants[variant], variant, pairs)
-    narrowed = whole.model_copy(
+    methods_dirs = [*chosen.methods_dir, *whole.methods_dirs]
+    whole, pairs = _computing(whole.model_copy(update={"methods_dirs": methods_dirs}), chosen.set)
+    settled = whole.model_copy(
         update={
-            "tasks": {task: whole.tasks[task]},
-            "models": {model: whole.models[model]},
-            "variants": {variant: change},
+            "variants": {**whole.variants, variant: _with_set(whole, variant, pairs)},
             "seeds": [chosen.seed],
             "data_root": chosen.data_root or whole.data_root,
             "tasks_dirs": [*chosen.tasks_dir, *whole.tasks_dirs],
         }
     )
-    return plan_of(narrowed, file, chosen.out)
+    if isinstance(whole.variants[variant].arguments, dict) and whole.variants[variant].of is None:
+        settled = _alone(settled, task, model, variant)
+    plan = plan_of(settled, file, chosen.out)
+    wanted = [r for r in plan.runs if r.cell.name == f"{task}/{model}/{variant}"]
+    return replace(plan, cells=[wanted[0].cell], runs=wanted)
+
+
+def _alone(whole: "Experiment", task: str, model: str, variant: str) -> "Experiment":
+    """Return the experiment with one task, model and variant, so that nothing else need be settled."""
+    parts = {
+        "tasks": {task: whole.tasks[task]},
+        "models": {model: whole.models[model]},
+        "variants": {variant: whole.variants[variant]},
+        "tuning": None,
+    }
+    return whole.model_copy(update=parts)
 
 
 def _computing(whole: "Experiment", pairs: list[str]) -> tuple["Experiment", list[str]]:
@@ -173,8 +200,8 @@ def _must_hold(experiment: "Experiment", chosen: argparse.Namespace) -> None:
         raise MistakesError(mistakes)
 
 
-def _with_set(change: "VariantChange", variant: str, pairs: list[str]) -> "VariantChange":
-    """Return ``change`` with the values of --set, each put where its key belongs."""
+def _with_set(whole: "Experiment", variant: str, pairs: list[str]) -> "VariantChange":
+    """Return the experiment's change of a variant with the values of --set, each where its key belongs."""
     from harness.errors import MistakesError, unknown
     from harness.methods.registry import method_class
     from harness.plan import catalogue
@@ -182,13 +209,18 @@ def _with_set(change: "VariantChange", variant: str, pairs: list[str]) -> "Varia
     from harness.plan.protocol import Protocol
     from harness.plan.yamlfile import read_value
 
-    settings, arguments = dict(change.settings), dict(change.arguments)
-    known = method_class(catalogue.variant(variant).method).Arguments.model_fields if pairs else {}
+    change, folders = whole.variants[variant], whole.method_folders()
+    settings = dict(change.settings)
+    arguments = dict(change.arguments) if isinstance(change.arguments, dict) else {}
+    method = catalogue.variant(whole.base(variant), folders).method
+    known = method_class(method, folders).Arguments.model_fields if pairs else {}
     mistakes = []
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             mistakes.append(f"--set {pair}: expected KEY=VALUE")
+        elif key in known and isinstance(change.arguments, str):
+            mistakes.append(f"--set {pair}: {variant} has arguments: {change.arguments}; set none beside it")
         elif key in known:
             arguments[key] = read_value(value)
         elif key in Protocol.model_fields:
@@ -199,4 +231,5 @@ def _with_set(change: "VariantChange", variant: str, pairs: list[str]) -> "Varia
             )
     if mistakes:
         raise MistakesError(mistakes)
-    return change.model_copy(update={"settings": settings, "arguments": arguments})
+    kept = change.arguments if isinstance(change.arguments, str) else arguments
+    return change.model_copy(update={"settings": settings, "arguments": kept})

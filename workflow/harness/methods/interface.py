@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.methods.search import Space, space
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -168,6 +170,8 @@ class Method:
     summary: ClassVar[str]
     citation: ClassVar[str]
     Arguments: ClassVar[type[Arguments]] = Arguments
+    search: ClassVar[Space] = space()
+    """What a search varies, by argument; the seed never, the learning rate for every method alike."""
     perturbs_padding: ClassVar[bool] = False
     """Whether, in some setting, the perturbation is other than zero where the mask is 0."""
     couples_examples: ClassVar[bool] = False

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field
 
 from harness.errors import HarnessError, MistakesError, unknown
+from harness.methods.registry import broken_methods, method_class, method_names
 from harness.paths import CONFIG, shown
 from harness.plan import locked
 from harness.plan.model import HubModel, Model
@@ -18,7 +19,7 @@ from harness.plan.yamlfile import read_yaml
 
 Kind = TypeVar("Kind", bound=BaseModel)
 Folders = tuple[Path, ...]
-"""Folders with task files of one's own, looked through before ``config/tasks``."""
+"""Folders with files of one's own: of tasks (they win over ``config/tasks``), or of methods."""
 
 
 class Variant(Strict):
@@ -186,8 +187,26 @@ def _with_parent(found: dict[str, Variant], entry: Variant, where: str) -> tuple
     ), []
 
 
-def variant(name: str) -> Variant:
-    """Return the variant ``name``; raises HarnessError with the valid names and the nearest."""
-    if name not in variants():
-        raise HarnessError(unknown("variant", name, variants()))
-    return variants()[name]
+def variant_names(folders: Folders = ()) -> list[str]:
+    """Return the entries, then the methods that no entry runs as they are: each is a variant too."""
+    entries = variants()
+    plain = {entry.method for entry in entries.values() if not entry.arguments and entry.epochs_times == 1}
+    methods = [*method_names(folders), *broken_methods(folders)]
+    return [*entries, *(name for name in methods if name not in plain and name not in entries)]
+
+
+def variant(name: str, folders: Folders = ()) -> Variant:
+    """Return the variant ``name``: an entry, or a method at its defaults.
+
+    Raises:
+        HarnessError: there is none (the valid names and the nearest are told), or its method is broken.
+    """
+    entries, valid = variants(), variant_names(folders)
+    if name in entries:
+        if name != entries[name].method and name in method_names(folders):
+            raise HarnessError(f"{name!r} is a variant of {entries[name].method}, and a method: rename one")
+        return entries[name]
+    if name not in valid:
+        raise HarnessError(unknown("variant", name, valid))
+    kind = method_class(name, folders)
+    return Variant(method=name, note=kind.summary, source=kind.citation)

@@ -31,17 +31,24 @@ def training_passes(cell: Cell) -> Passes | None:
     return None if count is None else cell.method.passes(cell.method.arguments, regression).times(count)
 
 
+def evaluation_points(cell: Cell) -> int | None:
+    """Return how often a run is evaluated along the way, at most; None while the rows are not counted."""
+    each, total = batches_per_epoch(cell), batches(cell)
+    if each is None or total is None:
+        return None
+    return min(each, cell.protocol.evaluations_per_epoch) * math.ceil(total / each)
+
+
 def evaluation_passes(cell: Cell) -> int | None:
     """Return the forward passes of a run's evaluations, along the way and at its end."""
-    each, total = batches_per_epoch(cell), batches(cell)
+    points = evaluation_points(cell)
     counts = {split: cell.task.count(split) for split in cell.task.report}
-    if each is None or total is None or None in counts.values():
+    if points is None or None in counts.values():
         return None
     passes = {split: math.ceil((count or 0) / EVALUATION_BATCH) for split, count in counts.items()}
     along = math.ceil(cell.protocol.selection_rows / EVALUATION_BATCH)
     if cell.protocol.record_report_curve or cell.protocol.selection == "best-on-report":
         along += passes[cell.task.ranked]
-    points = min(each, cell.protocol.evaluations_per_epoch) * math.ceil(total / each)
     return along * points + sum(passes.values())
 
 

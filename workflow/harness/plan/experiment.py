@@ -8,17 +8,34 @@ from pydantic import Field, field_validator
 
 from harness.errors import MistakesError
 from harness.plan.strict import Strict, check
+from harness.plan.tuning import Tuning
 from harness.plan.yamlfile import read_yaml
 
 COMPUTING = ("device", "deterministic", "tf32", "micro_batch", "checkpoint_minutes")
 """Keys that say how runs are computed; they are in the provenance, not in a run's key."""
 
 
+DEFAULT, TUNED = "default", "tuned"
+
+
 class VariantChange(Strict):
     """What an experiment changes in a variant."""
 
-    arguments: dict[str, Any] = Field(default={}, description="method arguments")
+    of: str | None = Field(
+        default=None, description="variant of this experiment that it is, but for what it says itself"
+    )
+    arguments: dict[str, Any] | str = Field(
+        default={},
+        description="method arguments; default, tuned, or a tuned file ({task} and {model} stand in)",
+    )
     settings: dict[str, Any] = Field(default={}, description="protocol values for this variant alone")
+
+    @field_validator("arguments", mode="before")
+    @classmethod
+    def _mapping_or_source(cls, value: Any) -> Any:
+        if not isinstance(value, (dict, str)):
+            raise ValueError(f"a mapping, default, tuned, or a tuned file, got {value!r}")
+        return value
 
 
 class Experiment(Strict):
@@ -40,6 +57,9 @@ class Experiment(Strict):
         min_length=1, description="model names, with protocol values if any"
     )
     variants: dict[str, VariantChange] = Field(min_length=1, description="variant names, with changes if any")
+    tuning: Tuning | None = Field(
+        default=None, description="how variants with `arguments: tuned` find theirs"
+    )
     seeds: list[int] = Field(min_length=1, description="a list of different whole numbers")
     threads: int = Field(default=1, ge=1, description="CPU threads of a run")
     checkpoint_minutes: float = Field(
@@ -59,6 +79,7 @@ class Experiment(Strict):
         default=None, description="folder with data files, instead of packages and fetched data"
     )
     tasks_dirs: list[str] = Field(default=[], description="folders with task files of one's own")
+    methods_dirs: list[str] = Field(default=[], description="folders with method files of one's own")
     gpu_tflops: float = Field(
         default=30.0, gt=0, description="TFLOP/s that a GPU is taken to sustain, for estimates of hours"
     )
@@ -90,9 +111,30 @@ class Experiment(Strict):
             raise ValueError("seeds to be 0 or larger")
         return value
 
+    def base(self, variant: str) -> str:
+        """Return the variant of the catalogue that a variant of the experiment is."""
+        return self.variants[variant].of or variant
+
+    def change(self, variant: str) -> VariantChange:
+        """Return what is changed in that variant: its own changes over those of the one that it is of."""
+        own = self.variants[variant]
+        other = self.variants.get(own.of or "", VariantChange())
+        arguments = [c.arguments for c in (other, own) if isinstance(c.arguments, dict)]
+        merged = {name: value for layer in arguments for name, value in layer.items()}
+        return VariantChange(arguments=merged, settings={**other.settings, **own.settings})
+
+    def source(self, variant: str) -> str:
+        """Return where the arguments come from: ``default``, ``tuned``, or a tuned file."""
+        own = self.variants[variant].arguments
+        return own if isinstance(own, str) else DEFAULT
+
     def task_folders(self) -> tuple[Path, ...]:
         """Return the folders with task files of one's own."""
         return tuple(Path(folder).expanduser() for folder in self.tasks_dirs)
+
+    def method_folders(self) -> tuple[Path, ...]:
+        """Return the folders with method files of one's own."""
+        return tuple(Path(folder).expanduser() for folder in self.methods_dirs)
 
     def data_folder(self) -> Path | None:
         """Return the data root, None without one."""

@@ -1,13 +1,19 @@
 """The grid: task x model x variant x seed, everything settled."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.methods.interface import Method
 from harness.plan.keys import digest
 from harness.plan.model import Model
 from harness.plan.protocol import Protocol
 from harness.plan.task import Task
+
+if TYPE_CHECKING:
+    from harness.plan.study import Study
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,10 @@ class Cell:
     protocol: Protocol
     identity: str
     """Hash of all that determines the numbers, except the seed."""
+    study: Study | None = None
+    """The search that its arguments come from."""
+    waits: bool = False
+    """Whether that search is still to do: arguments and identity are then those of no run."""
 
     @property
     def name(self) -> str:

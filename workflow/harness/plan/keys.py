@@ -5,12 +5,9 @@ import hashlib
 import io
 import json
 import tokenize
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-from harness.paths import ROOT
-
-METHOD_ROOMS = ("mat", "baselines")
 
 
 def digest(value: Any) -> str:
@@ -25,40 +22,47 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def source_digest(path: Path) -> str:
-    """Return the hash of a Python file and of what it imports inside ``mat/`` and ``baselines/``.
+def source_digest(path: Path, packages: Mapping[str, Path]) -> str:
+    """Return the hash of a Python file and of what it imports inside ``packages``, name to folder.
 
-    Comments, docstrings and blank lines do not count: a run stays valid when only words change.
+    Comments, docstrings and blank lines do not count: a run stays valid when only words change. Neither
+    does the search space: the arguments that it led to are in the key by themselves.
     """
-    files = sorted(_with_imports(path.resolve(), set()))
-    parts = [[file.name, _meaning(file.read_text(encoding="utf-8"))] for file in files]
-    return digest(parts)
+    files = _with_imports(path.resolve(), packages, set())
+    parts = sorted([file.name, _meaning(file.read_text(encoding="utf-8"))] for file in files)
+    return digest([part for part in parts if part[1]])
 
 
-def _with_imports(path: Path, seen: set[Path]) -> set[Path]:
-    """Return ``path`` and, transitively, the method files that it imports."""
+def _with_imports(path: Path, packages: Mapping[str, Path], seen: set[Path]) -> set[Path]:
+    """Return ``path`` and, transitively, the files of ``packages`` that it imports."""
     if path in seen:
         return seen
     seen.add(path)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            imported = _method_file(name)
-            if imported is not None:
-                _with_imports(imported, seen)
+        for place in _imported(node, path, packages):
+            for file in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
+                if file.is_file():
+                    _with_imports(file.resolve(), packages, seen)
     return seen
 
 
-def _method_file(module: str) -> Path | None:
-    room, *rest = module.split(".")
-    if room not in METHOD_ROOMS or not rest:
-        return None
-    path = ROOT.joinpath(room, *rest).with_suffix(".py")
-    return path if path.is_file() else None
+def _imported(node: ast.AST, path: Path, packages: Mapping[str, Path]) -> Iterator[Path]:
+    """Yield what an import statement in ``path`` may mean inside ``packages``: paths without ending."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            top, *rest = alias.name.split(".")
+            if top in packages:
+                yield packages[top].joinpath(*rest)
+    elif isinstance(node, ast.ImportFrom):
+        parts = node.module.split(".") if node.module else []
+        if node.level:
+            folder = path.parents[node.level - 1]
+        elif parts[0] in packages:
+            folder = packages[parts.pop(0)]
+        else:
+            return
+        yield folder.joinpath(*parts)
+        yield from (folder.joinpath(*parts, alias.name) for alias in node.names)
 
 
 def _meaning(source: str) -> list[str]:
@@ -85,7 +89,7 @@ def _meaning(source: str) -> list[str]:
             statements.append([])
         elif token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER):
             statements[-1].append(token.string)
-    return [" ".join(s) for s in statements if s and not _is_docstring(s)]
+    return [" ".join(s) for s in statements if s and not (_is_docstring(s) or _is_search(s))]
 
 
 def _slice(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
@@ -98,3 +102,10 @@ def _slice(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> st
 def _is_docstring(statement: list[str]) -> bool:
     """Tell whether a statement is nothing but string literals."""
     return all(part.lstrip("rRbBuUfF").startswith(("'", '"')) for part in statement)
+
+
+def _is_search(statement: list[str]) -> bool:
+    """Tell whether a statement is a search space, or the import of what it is written with."""
+    return statement[:2] == ["search", "="] or "".join(statement).startswith(
+        "fromharness.methods.searchimport"
+    )

@@ -29,8 +29,8 @@ class Model(Strict):
     """One file of ``config/models``, or ``<owner>/<name>[@revision]`` of the Hub."""
 
     title: str = Field(description="name in tables")
-    package: PackagedModel | None = None
-    hub: HubModel | None = None
+    package: PackagedModel | None = Field(default=None, description="files in an installed Python package")
+    hub: HubModel | None = Field(default=None, description="files on the Hugging Face Hub")
     weights_sha256: str | None = Field(
         default=None, pattern=SHA256, description="SHA-256 of model.safetensors"
     )

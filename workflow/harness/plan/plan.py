@@ -9,7 +9,9 @@ from harness.paths import RESULTS, shown
 from harness.plan.cost import cost_of
 from harness.plan.experiment import Experiment, load_experiment
 from harness.plan.grid import Cell, Run, runs
+from harness.plan.ledger import ledger_of, read_records, records_path
 from harness.plan.resolve import resolve
+from harness.plan.study import Study
 from harness.runs.atomic import write_text
 
 SCHEMA_VERSION = 1
@@ -33,6 +35,15 @@ class Plan:
     def run_folder(self, run: Run) -> Path:
         """Return where ``run`` keeps its record."""
         return self.folder / "runs" / run.folder
+
+    def studies(self, waiting: bool = False) -> list[Study]:
+        """Return the searches that arguments come from; those still to do alone where asked for."""
+        found = {c.study.hash: c.study for c in self.cells if c.study and (c.waits or not waiting)}
+        return list(found.values())
+
+    def tuned_file(self, study: Study) -> Path:
+        """Return where the values that a search found are kept."""
+        return self.folder / "tuned" / study.file
 
     def tokens_folder(self, cell: Cell) -> Path:
         """Return where the token ids of ``cell`` lie; experiments share them."""
@@ -110,12 +121,29 @@ class Plan:
             "identity": cell.identity,
             "fetched": cell.fetched,
             "tokens": str(self.tokens_folder(cell)),
+            "tuning": self._tuning_json(cell.study, cell) if cell.study else None,
             "cost": {
                 **(cost.training.as_dict() if cost.training else {}),
                 "evaluation_passes": cost.evaluation,
                 "forward_equivalents": cost.worth,
                 "gpu_hours": cost.gpu_hours,
             },
+        }
+
+    def _tuning_json(self, study: Study, cell: Cell) -> dict[str, Any]:
+        """Return where a cell's arguments come from, and the variant that has them without a search."""
+        records = records_path(self.tuned_file(study))
+        base = next(c for c in study.cells if c.task_name == cell.task_name)
+        place = (cell.task_name, cell.model_name)
+        same = [c for c in self.cells if (c.task_name, c.model_name) == place and c.identity == base.identity]
+        return {
+            "study": study.hash,
+            "name": study.name,
+            "file": str(self.tuned_file(study)),
+            "waits": cell.waits,
+            "budget": study.tuning.budget,
+            "defaults": same[0].variant if same else None,
+            "ledger": None if cell.waits or not records.is_file() else ledger_of(read_records(records)),
         }
 
 
@@ -131,7 +159,7 @@ def make_plan(file: Path, results: Path = RESULTS) -> Plan:
 
 def plan_of(experiment: Experiment, file: Path, results: Path = RESULTS) -> Plan:
     """Return the plan of an experiment that is already read."""
-    cells = resolve(experiment, file)
+    cells = resolve(experiment, file, results)
     return Plan(file, experiment, cells, runs(cells, experiment.seeds), results)
 
 

@@ -80,7 +80,7 @@ class Where(Strict):
 class Rule(Strict):
     """Values for some cells; a later rule wins over an earlier one."""
 
-    where: Where
+    where: Where = Field(description="the cells that it speaks of")
     settings: dict[str, Any] = Field(default={}, description="protocol values")
     arguments: dict[str, Any] = Field(default={}, description="arguments of the one method that it names")
 

@@ -46,15 +46,16 @@ def _owner(kind: type[BaseModel], path: list[str]) -> type[BaseModel]:
     """Return the model whose keys stand at ``path`` inside ``kind``."""
     for part in path:
         field = kind.model_fields.get(part)
-        nested = _models(field.annotation) if field else []
+        nested = nested_models(field.annotation) if field else []
         kind = nested[0] if nested else kind
     return kind
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def nested_models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models that a key's type holds."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for inner in getattr(annotation, "__args__", ()) for model in _models(inner)]
+    return [model for inner in getattr(annotation, "__args__", ()) for model in nested_models(inner)]
 
 
 def _expected(kind: type[BaseModel], path: list[str]) -> str:

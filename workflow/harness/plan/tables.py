@@ -54,10 +54,10 @@ class TableSpec(Strict):
 
     title: str = Field(description="what the table is called")
     about: str = Field(default="", description="sentences below the title")
-    kind: Literal["measured", "settings", "published", "claims", "across"] = Field(
+    kind: Literal["measured", "settings", "published", "tuning", "claims", "across"] = Field(
         default="measured",
-        description="measured values, settings of the methods, published numbers, each row tested against "
-        "its reference, or all tasks together",
+        description="measured values, settings of the methods, published numbers, the tuning ledger, each "
+        "row tested against its reference, or all tasks together",
     )
     blocks: list[Literal["task", "model"]] = Field(
         default=["model"], min_length=1, description="what the table is cut by"
@@ -126,7 +126,7 @@ def _unknown_variants(spec: TableSpec) -> list[str]:
     listed = [] if spec.rows == EVERY else list(spec.rows)
     named = [*listed, *spec.references, *spec.references.values()]
     named += [spec.reference] if spec.reference else []
-    valid = catalogue.variants()
+    valid = catalogue.variant_names()
     return [unknown("variant", name, valid) for name in dict.fromkeys(named) if name not in valid]
 
 
@@ -137,6 +137,8 @@ def tables_of(plan: dict[str, Any]) -> dict[str, TableSpec]:
 
 def applies(spec: TableSpec, plan: dict[str, Any]) -> bool:
     """Tell whether the plan has the rows and columns that a table needs."""
+    if spec.kind == "tuning":
+        return any(cell.get("tuning") for cell in plan["cells"].values())
     if spec.kind in ("settings", "published"):
         return True
     rows = rows_of(spec, plan)

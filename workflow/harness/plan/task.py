@@ -64,7 +64,9 @@ class Task(Strict):
     title: str = Field(description="name in tables")
     parent: str | None = Field(default=None, description="task that this one differs from")
     version: int = Field(default=1, ge=1, description="raised when the same file gives other numbers")
-    kind: Literal["classification", "regression"]
+    kind: Literal["classification", "regression"] = Field(
+        description="what is predicted: a class, or a score"
+    )
     texts: list[str] = Field(min_length=1, max_length=2, description="one or two text columns")
     label: str = Field(default="label", description="column of the label")
     id: str | None = Field(default=None, description="column of the row id, unique where a source has it")
@@ -82,9 +84,9 @@ class Task(Strict):
     )
     rows: dict[str, Rows] = Field(default={}, description="count and hash of each split")
     tokens: float | None = Field(default=None, gt=0, description="mean word pieces of a row, for estimates")
-    package: Package | None = None
-    hub: Hub | None = None
-    data_root: DataRoot | None = None
+    package: Package | None = Field(default=None, description="rows in an installed Python package")
+    hub: Hub | None = Field(default=None, description="rows on the Hugging Face Hub")
+    data_root: DataRoot | None = Field(default=None, description="how rows lie in a folder that is given")
     licence: str = Field(description="terms of the data")
     citation: str = Field(description="where the data was published")
     _name: str = PrivateAttr(default="")
@@ -195,14 +197,16 @@ class Task(Strict):
         owners = [self.owner(part)[0] for part in self.used()]
         return {name for task in [self, *owners] for name in task.lineage}
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self, splits: list[str] | None = None) -> dict[str, Any]:
         """Return what determines the numbers: the rows and how they are read, not where they came from.
 
-        Rows that nobody has seen yet are named by their source; their runs are not made before ``fetch``.
+        Of some splits alone where asked for, else of all. Rows that nobody has seen yet are named by
+        their source; their runs are not made before ``fetch``.
         """
         facts = self.model_dump(include={"version", "kind", "texts", "labels", "metrics", "rank", "train"})
-        splits = {split: self.parts_of(split) for split in [self.train, *self.report]}
-        return {**facts, "splits": splits, "rows": {part: self._row_identity(part) for part in self.used()}}
+        parts = {split: self.parts_of(split) for split in splits or [self.train, *self.report]}
+        rows = {part: self._row_identity(part) for names in parts.values() for part in names}
+        return {**facts, "splits": parts, "rows": rows}
 
     def _row_identity(self, part: str) -> Any:
         task, split = self.owner(part)

@@ -8,7 +8,10 @@ from harness.errors import HarnessError
 from harness.paths import CONFIG, shown
 from harness.plan import figures
 from harness.plan.figures import figures_of
+from harness.plan.grid import Run
+from harness.plan.keys import digest
 from harness.plan.plan import Plan, make_plan, write_plan
+from harness.plan.study import Study
 from harness.plan.tables import FORMS, tables_of
 from harness.runs.folder import RunFolder
 
@@ -21,12 +24,14 @@ class Workflow:
     def __init__(self, plan: Plan) -> None:
         self.plan_file = str(write_plan(plan))
         facts = plan.as_json()
+        self.plan = plan
         self.file: str = facts["file"]
         self.folder = str(plan.folder)
         self.threads = plan.experiment.threads
         self.cells: dict[str, Any] = facts["cells"]
         self.runs = {run["folder"]: run for run in facts["runs"]}
-        self.results = [f"{folder}/result.json" for folder in self.runs]
+        self.results = [_result(plan, run) for run in plan.runs if not run.cell.waits]
+        self._plan_searches(plan)
         root, stamps = plan.experiment.data_root is not None, f"{plan.cache}/fetched"
         self._stamps = {
             (c.task_name, c.model_name): [
@@ -40,6 +45,44 @@ class Workflow:
             f"{self.folder}/figures/{name}.{form}" for name in figures_of(facts) for form in figures.FORMS
         ]
         self.report = f"{self.folder}/report.html"
+
+    def _plan_searches(self, plan: Plan) -> None:
+        """Note the searches that are still to do: a stamp a worker, and one for all tuned files."""
+        self.studies = f"{self.folder}/studies"
+        waiting = plan.studies(waiting=True)
+        goals = {study.hash: f"{study.tuning.kind}{study.tuning.amount:g}" for study in waiting}
+        self.workers = [
+            f"{self.studies}/{study.folder}/{goals[study.hash]}/worker{number}"
+            for study in waiting
+            for number in range(1, study.tuning.workers + 1)
+        ]
+        self.tuned = f"{self.studies}/tuned-{digest(goals)[:8]}"
+        if waiting:  # a stamp without its tuned files stands for nothing
+            Path(self.tuned).unlink(missing_ok=True)
+
+    def _study(self, wildcards: Any) -> Study:
+        folder = Path(wildcards.task, wildcards.model, wildcards.study)
+        return next(study for study in self.plan.studies() if study.folder == folder)
+
+    def search_name(self, wildcards: Any) -> str:
+        """Return the name of the search whose folder the wildcards spell."""
+        return self._study(wildcards).name
+
+    def search_tokens(self, wildcards: Any) -> list[str]:
+        """Return the stamps of the token ids that a search reads."""
+        folders = {self.plan.tokens_folder(cell) for cell in self._study(wildcards).cells}
+        return [f"{folder}/tokens.json" for folder in sorted(folders)]
+
+    def found(self, _checkpoint: Any) -> list[str]:
+        """Return the records of the runs whose arguments the searches have found; plan.json follows."""
+        if any(run.cell.waits for run in self.plan.runs):
+            before = {run.cell.name for run in self.plan.runs if run.cell.waits}
+            self.plan = make_plan(self.plan.file, self.plan.results)
+            write_plan(self.plan)
+            self.cells = self.plan.as_json()["cells"]
+            self.runs = {run["folder"]: run for run in self.plan.as_json()["runs"]}
+            self._found = [_result(self.plan, r) for r in self.plan.runs if r.cell.name in before]
+        return self._found
 
     def run(self, wildcards: Any) -> dict[str, Any]:
         """Return the facts of the run whose folder the wildcards spell."""
@@ -55,6 +98,10 @@ class Workflow:
     def tokens(self, wildcards: Any) -> str:
         """Return the stamp of the token ids that the run reads."""
         return f"{self.cells[self.run(wildcards)['cell']]['tokens']}/tokens.json"
+
+
+def _result(plan: Plan, run: Run) -> str:
+    return f"{plan.run_folder(run)}/result.json"
 
 
 def open_workflow(config_files: list[Any]) -> Workflow:

@@ -10,7 +10,7 @@ from harness.plan.grid import Run
 from harness.plan.plan import Plan
 from harness.report.entry import CONTENT
 from harness.report.mirror import SUPERSEDED
-from harness.report.store import Curves, Stored, open_store
+from harness.report.store import Curves, Stored, identity_of, open_store
 from harness.runs.atomic import whole_file
 
 MISSING = "missing"
@@ -28,20 +28,22 @@ def build_frame(plan: Plan) -> pd.DataFrame:
     """Return the frame from MLflow: planned runs in their order, with what it holds of each."""
     store = open_store(plan.results, plan.experiment.name)
     stored = {
-        run.tags["run_key"]: run for run in store.runs() if SUPERSEDED not in run.tags and CONTENT in run.tags
+        identity_of(run): run for run in store.runs() if SUPERSEDED not in run.tags and CONTENT in run.tags
     }
     return frame_of(plan, stored, store.curves({f"selection.{c.task.rank}" for c in plan.cells}))
 
 
-def frame_of(plan: Plan, stored: Mapping[str, Stored], curves: Curves) -> pd.DataFrame:
-    """Return the frame of ``stored``, runs by their key.
+def frame_of(plan: Plan, stored: Mapping[tuple[str, str], Stored], curves: Curves) -> pd.DataFrame:
+    """Return the frame of ``stored``, runs by their key and variant.
 
     ``status`` is ok, collapsed, diverged, failed or missing; ``perturbation`` resolved, unresolved or
     empty (the method has none); ``subset`` and ``seen`` say why a score is not like others; ``score``
     is the ranking metric on the first report split; ``curve_steps`` and ``curve_scores`` are the
     evaluations of the ranking metric on the selection split.
     """
-    frame = pd.DataFrame([_row(plan, run, stored.get(run.key), curves) for run in plan.runs])
+    frame = pd.DataFrame(
+        [_row(plan, run, stored.get((run.key, run.cell.variant)), curves) for run in plan.runs]
+    )
     frame["score"] = frame["score"].astype("float64")
     return frame[[*FIRST, *sorted(set(frame.columns) - set(FIRST))]]
 

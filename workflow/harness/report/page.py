@@ -6,7 +6,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from harness.plan.figures import figures_of
 from harness.report.environment import Environment
 from harness.report.html import cell
 from harness.report.table import Table
@@ -50,14 +49,14 @@ def write_report(
     plan: dict[str, Any],
     runs: list[RunRow],
     made: list[Table],
-    figures: Path,
+    figures: list[Path],
     environment: Environment,
     digest: str | None,
     path: Path,
 ) -> Path:
-    """Write the page; ``figures`` is the folder that the figures lie in. Return its file."""
+    """Write the page; ``figures`` are the files of all figures. Return its file."""
     sections = [(f"table-{t.name}", _short(plan, t), _table(t)) for t in made]
-    drawn = [(f"figure-{n}", TITLES.get(n, n), _figure(figures, n)) for n in figures_of(plan)]
+    drawn = [(f"figure-{p.stem}", _title(p.stem), _figure(p)) for p in figures if p.suffix == ".png"]
     sections = [*sections[:1], *drawn, *sections[1:]]
     sections.append(("coverage", "Coverage", _coverage(plan, runs)))
     sections.append(("failures", "Failures", _failures(digest)))
@@ -118,10 +117,14 @@ def _grid(head: str, rows: list[list[str]]) -> str:
     )
 
 
-def _figure(folder: Path, name: str) -> str:
-    caption = (folder / f"{name}.txt").read_text(encoding="utf-8").strip()
-    data = base64.b64encode((folder / f"{name}.png").read_bytes()).decode()
-    image = f'<img alt="{escape(TITLES.get(name, name))}" src="data:image/png;base64,{data}">'
+def _title(name: str) -> str:
+    return TITLES.get(name, name.replace("-", " ").capitalize())
+
+
+def _figure(path: Path) -> str:
+    caption = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
+    data = base64.b64encode(path.read_bytes()).decode()
+    image = f'<img alt="{escape(_title(path.stem))}" src="data:image/png;base64,{data}">'
     caption = f"<figcaption>{escape(caption)}</figcaption>"
     return f'<figure>\n<div class="wide" tabindex="0">{image}</div>\n{caption}\n</figure>\n'
 

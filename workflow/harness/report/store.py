@@ -34,6 +34,11 @@ class Stored:
     """The value of each metric at its last step."""
 
 
+def identity_of(run: Stored) -> tuple[str, str]:
+    """Return run key and variant: two variants of an experiment may come to the same arguments."""
+    return run.tags.get("run_key", ""), run.tags.get("variant", "")
+
+
 class Store(Protocol):
     """The runs of one MLflow experiment."""
 
@@ -83,7 +88,7 @@ def open_client(results: Path) -> "MlflowClient":
         HarnessError: the store cannot be reached or written.
     """
     uri = tracking_uri(results)
-    _must_answer(uri)
+    must_answer(uri, "MLFLOW_TRACKING_URI")
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow.exceptions import MlflowException
@@ -104,8 +109,12 @@ def _create(client: "MlflowClient", uri: str, results: Path, experiment: str) ->
     return str(client.create_experiment(experiment, place if uri.startswith(DATABASES) else None))
 
 
-def _must_answer(uri: str) -> None:
-    """Fail within seconds where nothing listens: MLflow itself tries for minutes."""
+def must_answer(uri: str, key: str) -> None:
+    """Fail within seconds where nothing listens: clients try for minutes.
+
+    Raises:
+        HarnessError: no connection to the host that ``uri`` names; ``key`` says where it was named.
+    """
     parts = urlsplit(uri)
     scheme = parts.scheme.partition("+")[0]
     if parts.hostname is None or scheme not in PORTS:
@@ -115,7 +124,7 @@ def _must_answer(uri: str) -> None:
         socket.create_connection(address, timeout=REACH_SECONDS).close()
     except OSError as error:
         raise HarnessError(
-            f"MLFLOW_TRACKING_URI {shown_uri(uri)}: nothing answers at {address[0]}:{address[1]} "
+            f"{key} {shown_uri(uri)}: nothing answers at {address[0]}:{address[1]} "
             f"({error.strerror or error})"
         ) from None
 

@@ -8,6 +8,7 @@ from harness.plan.tables import FORMS, TableSpec, tables_of
 from harness.report.claims import Statistics
 from harness.report.forms import comma_separated, latex, markdown
 from harness.report.html import page
+from harness.report.ledger import ledger_table
 from harness.report.measured import measured_table
 from harness.report.overall import across_table
 from harness.report.published import published_table
@@ -31,6 +32,8 @@ def make_table(
         return settings_table(name, spec, plan)
     if spec.kind == "published":
         return published_table(name, spec, plan, runs)
+    if spec.kind == "tuning":
+        return ledger_table(name, spec, plan, runs)
     if spec.kind == "across":
         return across_table(name, spec, plan, runs)
     build = measured_table if spec.kind == "measured" else claims_table

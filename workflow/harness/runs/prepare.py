@@ -61,8 +61,10 @@ def encoder_folder(plan: Plan, cell: Cell) -> Path:
     return model_folder(cell.model_name, cell.model, plan.fetched_models)
 
 
-def prepare(plan: Plan, cell: Cell, seed: int) -> Prepared:
+def prepare(plan: Plan, cell: Cell, seed: int, report: bool = True) -> Prepared:
     """Return the encoder with the seed's fresh head, the seed's streams, and the rows of ``cell``.
+
+    Without ``report`` the report splits are not even opened: a search has no way to read them.
 
     Raises:
         HarnessError: data or weights are missing, or not the declared ones.
@@ -84,8 +86,8 @@ def prepare(plan: Plan, cell: Cell, seed: int) -> Prepared:
         dropout_stream=streams.dropout,
         precision=cell.protocol.precision,
     )
-    report = {name: _whole(tokens, name) for name in cell.task.report}
-    return Prepared(encoder, streams, Data(training, selection, report), cut_texts(tokens))
+    splits = {name: _whole(tokens, name) for name in cell.task.report if report}
+    return Prepared(encoder, streams, Data(training, selection, splits), cut_texts(tokens))
 
 
 def _whole(tokens: Path, name: str) -> Split:

@@ -2,5 +2,5 @@
 
     python -m pytest --pyargs harness.methods.conformance --method NAME
 
-Without ``--method`` every method is checked.
+Without ``--method`` every method is checked; ``--methods-dir DIR`` adds those in a folder of your own.
 """

@@ -1,6 +1,7 @@
 """Fixtures of the conformance kit."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,11 +10,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each check once for every method asked for."""
     from harness.methods.registry import method_class, method_names
 
-    if "name" in metafunc.fixturenames:
-        names = metafunc.config.getoption("method") or method_names()
-        for name in names:
-            method_class(name)  # an unknown name is told at once, with the valid ones
-        metafunc.parametrize("name", names)
+    if "kind" in metafunc.fixturenames:
+        folders = tuple(Path(folder).expanduser() for folder in metafunc.config.getoption("methods_dir"))
+        names = metafunc.config.getoption("method") or method_names(folders)
+        metafunc.parametrize("kind", [method_class(name, folders) for name in names], ids=names)
 
 
 @pytest.fixture(autouse=True)

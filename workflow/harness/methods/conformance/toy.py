@@ -77,9 +77,9 @@ def batch(outputs: int = 3, lengths: tuple[int, ...] = (9, 4, 7, 5), seed: int =
     )
 
 
-def build(name: str, **arguments: Any) -> Method:
-    """Return a method with these arguments."""
-    kind = method_class(name)
+def build(method: str | type[Method], **arguments: Any) -> Method:
+    """Return a method, or the one of this name, with these arguments."""
+    kind = method_class(method) if isinstance(method, str) else method
     return kind(kind.Arguments(**arguments))
 
 

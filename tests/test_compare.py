@@ -1,0 +1,161 @@
+"""``compare`` makes an experiment from a few names and runs it; notebooks read what it made."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.errors import HarnessError, MistakesError
+from harness.paths import CONFIG, ROOT
+from harness.plan.comparison import Asked, comparison, write_comparison
+from harness.plan.experiment import load_experiment
+from harness.plan.plan import make_plan
+from harness.template import new_method
+
+QUICK = load_experiment(CONFIG / "quick.yaml")
+
+
+def asked(**changes: object) -> Asked:
+    return Asked(
+        **{"variants": ["vanilla", "mat"], "tasks": ["stsb"], "models": ["minilm"], "seeds": 2, **changes}
+    )
+
+
+def test_it_is_the_grid_that_is_asked_for_under_the_honest_protocol() -> None:
+    made = comparison(asked(models=["minilm", "tiny"]))
+    assert (list(made.variants), list(made.models), made.seeds) == (
+        ["vanilla", "mat"],
+        ["minilm", "tiny"],
+        [1, 2],
+    )
+    assert made.protocol == "honest" and made.settings == {} and made.title == "vanilla, mat on stsb"
+
+
+def test_another_experiment_lends_settings_and_the_arguments_of_these_variants() -> None:
+    made = comparison(asked(pairs=["learning_rate=1e-3", "mat.radius=0.5", "device=cpu"]), QUICK)
+    assert made.settings == {**QUICK.settings, "learning_rate": 1e-3}
+    assert made.variants["mat"].arguments == {"steps_delta": 2, "steps_theta": 2, "radius": 0.5}
+    assert "freelb" not in made.variants and made.banner is None and made.device == "cpu"
+
+
+def test_what_is_set_wins_over_what_is_lent_for_a_task() -> None:
+    like = QUICK.model_copy(update={"tasks": {"stsb": {"epochs": 7}}})
+    assert comparison(asked(), like).tasks["stsb"] == {"epochs": 7}
+    assert comparison(asked(pairs=["epochs=1"]), like).tasks["stsb"] == {}
+
+
+def test_the_name_tells_everything_but_the_seeds() -> None:
+    first = comparison(asked())
+    assert first.name.startswith("compare-vanilla-mat-on-stsb-")
+    assert comparison(asked(seeds=5)).name == first.name
+    others = [
+        asked(tasks=["rte"]),
+        asked(models=["tiny"]),
+        asked(pairs=["epochs=1"]),
+        asked(variants=["mat"]),
+    ]
+    assert len({first.name, *(comparison(other).name for other in others)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"variants": ["vanila"]}, "variants.vanila: unknown variant 'vanila'; did you mean 'vanilla'"),
+        ({"tasks": ["stbs"]}, "tasks: unknown task 'stbs'; did you mean 'stsb'"),
+        ({"pairs": ["epoch=1"]}, "--set epoch=1: unknown key 'epoch'; did you mean 'epochs'"),
+        ({"pairs": ["epochs"]}, "--set epochs: expected KEY=VALUE"),
+        ({"pairs": ["nat.radius=1"]}, "--set nat.radius=1: unknown variant 'nat'; did you mean 'mat'"),
+        (
+            {"pairs": ["mat.radios=1"]},
+            "variants.mat.arguments.radios: unknown key 'radios'; did you mean 'radius'",
+        ),
+        ({"seeds": 0}, "--seeds 0: expected 1 or more"),
+    ],
+)
+def test_mistakes_are_told(changes: dict[str, object], told: str) -> None:
+    with pytest.raises(MistakesError) as caught:
+        comparison(asked(**changes))
+    assert told in str(caught.value)
+
+
+def test_more_seeds_go_on_and_another_experiment_is_not_overwritten(tmp_path: Path) -> None:
+    path = write_comparison(comparison(asked()), tmp_path)
+    assert write_comparison(comparison(asked(seeds=3)), tmp_path) == path
+    assert load_experiment(path).seeds == [1, 2, 3]
+    path.write_text(path.read_text().replace("stsb", "rte"))
+    with pytest.raises(HarnessError, match="another experiment stands there"):
+        write_comparison(comparison(asked()), tmp_path)
+    assert "rte" in path.read_text()
+
+
+def test_the_written_file_is_the_experiment(tmp_path: Path) -> None:
+    made = comparison(asked(pairs=["mat.radius=0.5"]), QUICK)
+    plan = make_plan(write_comparison(made, tmp_path), tmp_path)
+    assert plan.experiment == made and len(plan.runs) == 4
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder elsewhere in which a new method was compared with vanilla, and what was printed."""
+    folder = tmp_path_factory.mktemp("work")
+    new_method("mine", folder / "methods")
+    command = [
+        "compare", "--methods", "mine,vanilla", "--methods-dir", "methods", "--tasks", "rotten_tomatoes",
+        "--models", "tiny", "--seeds", "1", "--like", "smoke",
+        "--set", "train_rows=16", "--set", "mine.size=0.5",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done.stdout
+
+
+def test_it_runs_and_prints_score_and_cost(compared: tuple[Path, str]) -> None:
+    folder, told = compared
+    assert "2 runs, 2 to do" in told
+    assert "mine, vanilla on rotten_tomatoes: Scores" in told and "on rotten_tomatoes: Cost" in told
+    assert told.count("| mine ") == 2 and "2 of 2 runs" in told
+    assert len(list(folder.glob("results/compare-*/runs/*/*/*/*/result.json"))) == 2
+
+
+NOTEBOOK = """
+import json, sys
+from harness import load_experiment, results, run
+assert "pandas" in sys.modules
+plan = load_experiment(sys.argv[1])
+frame = results(plan)
+again = run(plan)
+assert again.equals(frame)
+print(json.dumps(frame[["variant", "status", "score"]].to_dict("records")))
+"""
+
+
+def test_a_notebook_reads_and_runs_it(compared: tuple[Path, str]) -> None:
+    folder, _ = compared
+    file = next(folder.glob("results/compare-*/experiment.yaml"))
+    done = subprocess.run(
+        [sys.executable, "-c", NOTEBOOK, str(file)], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [row["variant"] for row in rows] == ["mine", "vanilla"]
+    assert all(row["status"] in ("ok", "collapsed") and 0 <= row["score"] <= 1 for row in rows)
+
+
+def test_a_dry_run_trains_nothing_and_tells_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "--methods", "vanilla,mat", "--tasks", "stsb", "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "6 runs, 6 to do" in told and "to run it: snakemake --snakefile" in told
+    assert [path.name for path in tmp_path.rglob("*.*") if path.is_file()] == ["experiment.yaml"]
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = "import harness, sys; sys.exit(bool({'pandas', 'torch', 'pydantic'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,0 +1,97 @@
+"""Reference pages and schemas say what the code says, and every shipped file and example keeps to them."""
+
+import importlib
+import json
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import harness.plan
+from harness.cli import build_parser
+from harness.manual.commands import examples
+from harness.manual.configuration import with_nested
+from harness.manual.fields import keys
+from harness.manual.kinds import KINDS, Kind, files, header, schema
+from harness.manual.pages import pages
+from harness.plan.catalogue import model, task
+from harness.plan.strict import Strict
+from harness.plan.yamlfile import read_yaml
+
+FILES = [(kind, path) for kind in KINDS for path in files(kind)]
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
+def test_nothing_has_drifted(path: Path) -> None:
+    assert path.is_file() and path.read_text() == pages()[path], "run `make docs`"
+
+
+def validator(kind: Kind) -> jsonschema.Draft202012Validator:
+    jsonschema.Draft202012Validator.check_schema(schema(kind))
+    return jsonschema.Draft202012Validator(schema(kind))
+
+
+@pytest.mark.parametrize(("kind", "path"), FILES, ids=lambda value: getattr(value, "name", None))
+def test_every_shipped_file_names_its_schema_and_keeps_to_it(kind: Kind, path: Path) -> None:
+    assert path.read_text().splitlines()[0] == header(kind, path)
+    named = path.parent / path.read_text().splitlines()[0].partition("$schema=")[2]
+    assert json.loads(named.read_text()) == schema(kind)
+    validator(kind).validate(read_yaml(path))
+
+
+GOOD: dict[str, Any] = {
+    "name": "x", "title": "x", "tasks": ["stsb"], "models": {"tiny": None}, "variants": ["vanilla"],
+    "seeds": [1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"nmae": "x"},
+        {"seeds": ["one"]},
+        {"settings": {"epoch": 1}},
+        {"tasks": {"stsb": {"learning_rate": "fast"}}},
+        {"variants": {"mat": {"argument": {}}}},
+        {"variants": {"mat": {"settings": {"epochs": 0}}}},
+        {"tasks": ["stsb", "stsb"]},
+    ],
+)
+def test_an_editor_sees_mistakes(changes: dict[str, Any]) -> None:
+    check = validator(KINDS[0])
+    check.validate(GOOD)
+    with pytest.raises(jsonschema.ValidationError):
+        check.validate({**GOOD, **changes})
+
+
+def test_every_model_of_a_file_is_told() -> None:
+    """A new kind of file has to be added to ``harness/manual/kinds.py``."""
+    for module in pkgutil.iter_modules(harness.plan.__path__):
+        importlib.import_module(f"harness.plan.{module.name}")
+    told = "\n".join(json.dumps(schema(kind)) for kind in KINDS)
+    roots = {kind.model for kind in KINDS} | {base for kind in KINDS for base in kind.model.__mro__}
+    for one in Strict.__subclasses__():
+        if one.__module__.startswith("harness.plan"):
+            assert one in roots or f'/{one.__name__}"' in told, one
+
+
+def test_every_key_is_told_in_words() -> None:
+    models = {model for kind in KINDS for model in with_nested(kind.model)}
+    for one in models:
+        for key in keys(one):
+            assert key.values and key.about, f"{one.__name__}: {key.name}"
+
+
+def test_every_example_of_a_help_text_is_a_command_with_names_that_exist() -> None:
+    parser, commands = build_parser()
+    for name, one in commands.items():
+        assert examples(one), f"{name} has no example"
+        for line in examples(one):
+            chosen = parser.parse_args(line.split()[3:])
+            assert line.split()[3] == name
+            for key, look in {"task": task, "model": model}.items():
+                asked = getattr(chosen, key, None) or []
+                for each in asked if isinstance(asked, list) else [asked]:
+                    look(each)

@@ -1,0 +1,1 @@
+"""Searches: Optuna studies whose trials are trainings, compared on the selection rows alone."""
