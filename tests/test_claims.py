@@ -57,6 +57,16 @@ def test_nothing_is_bold_where_nothing_can_be_told_apart(tmp_path: Path) -> None
     assert not any("**" in text or "†" in text for row in made.blocks[0].rows for text in row)
 
 
+def test_what_was_chosen_on_the_reported_rows_competes_with_its_like_alone(tmp_path: Path) -> None:
+    plan = planted(tmp_path, {"vanilla": 0.6, "freelb": 0.7, "mat": 0.8})
+    for run in plan.runs:
+        if run.cell.variant == "mat":
+            plant(plan, run, 0.8 + NOISE[2, run.seed - 1], selection="best-on-report")
+    texts = {row[0]: row[1] for row in table(plan, "main", {}).blocks[0].rows}
+    assert texts["freelb"].startswith("**") and "†" in texts["freelb"]
+    assert not texts["mat"].startswith("**") and "†" not in texts["mat"]
+
+
 def test_three_seeds_are_not_tested_and_the_note_says_how_many_would_do(tmp_path: Path) -> None:
     plan = planted(tmp_path, {"vanilla": 0.3, "freelb": 0.9}, [1, 2, 3])
     made = table(plan, "main", {})

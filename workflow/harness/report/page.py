@@ -14,7 +14,7 @@ from harness.runs.atomic import write_text
 
 STYLE = """
 :root { color-scheme: light; }
-body { font: 16px/1.55 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 62rem;
+body { font: 16px/1.55 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 72rem;
   color: #1a1a1a; }
 h1 { font-size: 1.45rem; line-height: 1.25; }
 h2 { font-size: 1.15rem; margin-top: 2.5rem; border-top: 1px solid #ccc; padding-top: 1rem; }
@@ -28,6 +28,7 @@ th, td { text-align: left; padding: .2rem 1rem .2rem 0; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 th { border-bottom: 1px solid; vertical-align: bottom; }
 th:first-child, td:first-child { position: sticky; left: 0; background: #fff; }
+p, figcaption { max-width: 58rem; }
 figure { margin: 1rem 0; }
 img { max-width: 100%; min-width: 34rem; height: auto; }
 figcaption, .notes { font-size: .85rem; color: #333; }
