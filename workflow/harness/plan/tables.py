@@ -54,10 +54,10 @@ class TableSpec(Strict):
 
     title: str = Field(description="what the table is called")
     about: str = Field(default="", description="sentences below the title")
-    kind: Literal["measured", "settings", "published", "tuning", "claims", "across"] = Field(
+    kind: Literal["measured", "settings", "published", "claims", "across", "tuning"] = Field(
         default="measured",
-        description="measured values, settings of the methods, published numbers, the tuning ledger, each "
-        "row tested against its reference, or all tasks together",
+        description="measured values, settings of the methods, published numbers, each row tested against "
+        "its reference, all tasks together, or the tuning ledger",
     )
     blocks: list[Literal["task", "model"]] = Field(
         default=["model"], min_length=1, description="what the table is cut by"
