@@ -68,7 +68,7 @@ def _write(plan: "Plan", studies: "list[Study]") -> None:
 
     for study in studies:
         print(finish(plan, study))
-    files = write_search_figures(plan.folder)
+    files = write_search_figures(plan.folder, plan.folder / "figures")
     print(f"{plan.folder / 'figures'}: {len(files)} files of searches")
 
 
