@@ -28,6 +28,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 
 def _reference(name: str) -> None:
+    from harness.paths import shown
     from harness.report.reference import reference_folder, render_reference
 
     folder = reference_folder(name)
@@ -35,7 +36,7 @@ def _reference(name: str) -> None:
     files = render_reference(folder, folder / "tables")
     print(files[0].read_text(encoding="utf-8"))
     changed = [path.name for path in files if before.get(path) != path.read_bytes()]
-    print(f"{len(files)} files in {folder / 'tables'}, {len(changed)} changed {' '.join(changed)}".rstrip())
+    print(f"{len(files)} files in {shown(folder / 'tables')}, {len(changed)} changed {' '.join(changed)}".rstrip())
 
 
 def _experiment(chosen: argparse.Namespace) -> None:
