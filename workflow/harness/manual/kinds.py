@@ -15,6 +15,7 @@ from harness.plan.model import Model
 from harness.plan.protocol import Protocol, ProtocolFile
 from harness.plan.tables import TableSpec
 from harness.plan.task import Task
+from harness.plan.tuned import Tuned
 from harness.plan.tuning import Tuning
 
 SCHEMAS = CONFIG / "schema"
@@ -40,6 +41,7 @@ KINDS = (
     Kind("task", Task, "tasks/*.yaml"),
     Kind("model", Model, "models/*.yaml"),
     Kind("table", TableSpec, "tables/*.yaml"),
+    Kind("tuned", Tuned, "tuned/*.yaml"),
     Kind("lock", Locked, "data.lock.yaml"),
 )
 
