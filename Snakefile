@@ -3,9 +3,10 @@
 import sys
 from pathlib import Path
 
+from harness.cluster.start import start
 from harness.plan.workflow import open_workflow
 
-WORKFLOW = open_workflow(workflow.configfiles)
+WORKFLOW = open_workflow(workflow)
 
 # `python` in a rule is the one that runs Snakemake, on every node.
 shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
@@ -16,6 +17,7 @@ wildcard_constraints:
     model="[^/]+",
     variant="[^/]+",
     run="seed[0-9]+-[0-9a-f]{8}",
+    pack="[0-9]+-[0-9a-f]{8}",
 
 
 rule all:
@@ -33,6 +35,11 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/tune.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"
+
+
+# What is told, and checked, before the first job.
+onstart:
+    start(workflow, WORKFLOW)
 
 
 # Failure and interruption end with tables of the present state and the failure digest.

@@ -87,11 +87,31 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return made
 
 
-@pytest.mark.parametrize("arguments", [["-n"], ["-n", "--profile", "slurm"]])
-def test_dry_runs_on_a_fresh_clone_plan_every_run(tmp_path: Path, arguments: list[str]) -> None:
-    text = Clone(tmp_path).snakemake(*arguments, toy=False)
-    assert "train" in text and "results/quick/runs/stsb/minilm/mat/seed1-" in text
-    assert json.loads((tmp_path / "results/quick/plan.json").read_text())["experiment"]["name"] == "quick"
+def test_dry_runs_on_a_fresh_clone_plan_every_run(tmp_path: Path) -> None:
+    """A profile names an experiment of its own; the one that is given takes its place, key by key."""
+    made, plans = Clone(tmp_path), []
+    for arguments in (["-n"], ["-n", "--profile", "slurm", "--configfile", "config/quick.yaml"]):
+        text = made.snakemake(*arguments, toy=False)
+        assert "train" in text and "results/quick/runs/stsb/minilm/mat/seed1-" in text
+        plans.append(json.loads((tmp_path / "results/quick/plan.json").read_text()))
+    assert plans[0]["experiment"]["name"] == "quick"
+    assert {**plans[0], "file": "config/quick.yaml"} == plans[1]
+    assert "type first: python -m harness fetch config/paper.yaml" in made.snakemake(
+        "-n", "--profile", "slurm", toy=False, check=1
+    )
+
+
+def test_what_is_meant_for_a_cluster_does_not_start_here_unless_one_insists(tmp_path: Path) -> None:
+    made = Clone(tmp_path)
+    made.configure(cluster=True, seeds=[1])
+    told = made.snakemake(check=1)
+    assert "1 runs would be trained on this machine" in told and "--config here=yes" in told
+    assert not made.results()
+    assert len(made.planned()) == 1  # a dry run starts nothing
+    made.snakemake("tables")
+    assert "did you mean 'here'" in made.snakemake("--config", "hree=yes", check=1)
+    made.snakemake("--config", "here=yes")
+    assert len(made.results()) == 1
 
 
 def test_tables_on_a_fresh_clone_train_nothing(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ rule tokens:
         "results/cache/tokens/{task}/{model}-{tokens}/tokens.json",
     log:
         "results/cache/logs/tokens-{task}-{model}-{tokens}.log",
+    localrule: True
     params:
         file=WORKFLOW.file,
     message:

@@ -14,13 +14,16 @@ rule search:
         budget="[^/]+",
         worker="[0-9]+",
     threads: WORKFLOW.threads
+    resources:
+        runtime=WORKFLOW.search_minutes,
+        mem_mb=WORKFLOW.search_memory,
     params:
         file=WORKFLOW.file,
         name=WORKFLOW.search_name,
     message:
         "search {params.name}, worker {wildcards.worker}"
     shell:
-        "python -m harness tune {params.file} --study {params.name} --worker {wildcards.worker}"
+        "trap '' TERM; python -m harness tune {params.file} --study {params.name} --worker {wildcards.worker}"
         " --threads {threads} 2>&1 | tee {log}"
 
 

@@ -1,9 +1,6 @@
 """``run``: one run, by hand or for the rule that trains."""
 
 import argparse
-import logging
-import sys
-import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +16,7 @@ from harness.cli._common import (
 
 if TYPE_CHECKING:
     from harness.plan.experiment import Experiment, VariantChange
-    from harness.plan.grid import Run
     from harness.plan.plan import Plan
-    from harness.runs.folder import RunFolder
     from harness.runs.record import Result
 
 EXAMPLE = """run --task stsb --model minilm --method mat --seed 1
@@ -58,12 +53,12 @@ def register(commands: Commands) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Settle the run, hold its lock, execute it, print its scores."""
+    """Settle the run, make it unless it is there, print its scores."""
     plan = _plan(chosen)
     wanted = plan.runs[0]
     from harness.errors import HarnessError
-    from harness.runs.folder import RunFolder
-    from harness.runs.lock import run_lock
+    from harness.runs.attempt import end_of_time, finish
+    from harness.runs.stop import InterruptedRunError, StopRequest
 
     if wanted.cell.waits and wanted.cell.study is not None:
         raise HarnessError(
@@ -75,49 +70,17 @@ def run(chosen: argparse.Namespace) -> None:
             f"{wanted.name}: key {wanted.key[:8]}, but {chosen.key} was planned: "
             "configuration or method changed since; plan again (start snakemake again)"
         )
-    folder = RunFolder(plan.run_folder(wanted))
-    result = folder.result()
-    if result is None:
-        with run_lock(folder.path):
-            result = folder.result() or _attempt(plan, wanted, folder, chosen.threads)
-    print(f"{wanted.name}: {_summary(result)}; {folder.path}")
+    stop = StopRequest()
+    with stop.listening():
+        try:
+            result = finish(plan, wanted, chosen.threads or plan.experiment.threads, stop)
+        except InterruptedRunError as error:
+            raise end_of_time(error, stop) from None
+    print(f"{wanted.name}: {summary(result)}; {plan.run_folder(wanted)}")
 
 
-def _attempt(plan: "Plan", wanted: "Run", folder: "RunFolder", threads: int | None) -> "Result":
-    """Execute the run with a log of its own; the log's last line says how it ended."""
-    from harness.report.digest import FAILED
-
-    path = folder.next_attempt()
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.getLogger().addHandler(handler)
-    try:
-        from harness.runs.execute import execute
-        from harness.runs.stop import StopRequest
-
-        stop = StopRequest()
-        with stop.listening():
-            return execute(plan, wanted, threads or plan.experiment.threads, stop)
-    except BaseException as error:
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(traceback.format_exc())
-            stream.write(f"{FAILED}{type(error).__name__}: {' '.join(str(error).split())}\n")
-        if isinstance(error, Exception) and not _plain(error):
-            print(f"error: {type(error).__name__}: {error} (the whole story: {path})", file=sys.stderr)
-            sys.exit(1)
-        raise
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
-
-
-def _plain(error: Exception) -> bool:
-    from harness.errors import HarnessError
-
-    return isinstance(error, (HarnessError, OSError))
-
-
-def _summary(result: "Result") -> str:
+def summary(result: "Result") -> str:
+    """Return status and scores of a run in one line."""
     scores = [f"{split} {m} {v:.4f}" for split, found in result.metrics.items() for m, v in found.items()]
     why = f" ({result.flags['reason']})" if result.flags.get("reason") else ""
     training = f"{result.cost.train_seconds:.0f} s of training"

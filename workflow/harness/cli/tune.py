@@ -35,7 +35,8 @@ def tune(chosen: argparse.Namespace) -> None:
     """Run trials until the budgets are spent; without --study write the tuned files, too."""
     plan = _plan(chosen)
     from harness.errors import HarnessError
-    from harness.runs.stop import StopRequest
+    from harness.runs.attempt import end_of_time
+    from harness.runs.stop import InterruptedRunError, StopRequest
     from harness.tune.worker import search
 
     studies = _asked(plan, chosen.study)
@@ -46,7 +47,10 @@ def tune(chosen: argparse.Namespace) -> None:
     stop = StopRequest()
     with stop.listening():
         for study in studies:
-            count = search(plan, study, chosen.worker, chosen.threads or plan.experiment.threads, stop)
+            try:
+                count = search(plan, study, chosen.worker, chosen.threads or plan.experiment.threads, stop)
+            except InterruptedRunError as error:
+                raise end_of_time(error, stop) from None
             print(f"{study.name}: {count} trials by worker {chosen.worker}; study {study.hash[:8]}")
     if chosen.study is None:
         _write(plan, studies)
@@ -64,7 +68,7 @@ def _write(plan: "Plan", studies: "list[Study]") -> None:
 
     for study in studies:
         print(finish(plan, study))
-    files = write_search_figures(plan.folder)
+    files = write_search_figures(plan.folder, plan.folder / "figures")
     print(f"{plan.folder / 'figures'}: {len(files)} files of searches")
 
 

@@ -62,6 +62,12 @@ class Experiment(Strict):
     )
     seeds: list[int] = Field(min_length=1, description="a list of different whole numbers")
     threads: int = Field(default=1, ge=1, description="CPU threads of a run")
+    runs_per_job: int = Field(
+        default=1, ge=1, description="runs of one task and model that share a process, and a job on a cluster"
+    )
+    cluster: bool = Field(
+        default=False, description="meant for a cluster: without one it starts only if one insists"
+    )
     checkpoint_minutes: float = Field(
         default=5.0, ge=0, description="minutes between checkpoints of a run; 0 writes one after every batch"
     )

@@ -7,11 +7,10 @@ from pathlib import Path
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
 from harness.runs.atomic import write_text
+from harness.runs.attempt import FAILED
 from harness.runs.folder import RunFolder
 from harness.runs.lock import is_held
 
-FAILED = "FAILED "
-"""Start of the last line of a try's log when it ended with an error."""
 SILENT = "ended without a word: killed, out of memory, or the machine went away"
 SHOWN = 3
 

@@ -41,6 +41,17 @@ def choose_device(wanted: str, precision: str) -> torch.device:
     return torch.device(device)
 
 
+def is_lost() -> bool:
+    """Tell whether the GPU answers this process no more: after some errors none of its runs can."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return False
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
+
+
 def next_smaller(micro_batch: int | None, batch_size: int) -> int:
     """Return half of what was computed at a time when memory ran out.
 

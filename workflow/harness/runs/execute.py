@@ -15,7 +15,6 @@ from harness.core.loop import DivergenceError, Evaluation, Interrupted, Split
 from harness.core.magnitude import last_perturbation, measure
 from harness.core.trainer import Trainer
 from harness.core.update import Update
-from harness.errors import HarnessError
 from harness.methods.interface import Method
 from harness.plan.grid import Cell, Run
 from harness.plan.plan import Plan
@@ -29,13 +28,9 @@ from harness.runs.prepare import prepare
 from harness.runs.progress import Progress
 from harness.runs.record import Result
 from harness.runs.saver import Saver
-from harness.runs.stop import StopRequest
+from harness.runs.stop import InterruptedRunError, StopRequest
 
 log = logging.getLogger(__name__)
-
-
-class InterruptedRunError(HarnessError):
-    """A run was asked to stop, and stopped."""
 
 
 class _TooLargeError(Exception):
@@ -88,6 +83,7 @@ def _try(
     trainer = Trainer(encoder, method, cell.task, cell.protocol, ready.streams, data, check)
     saver = Saver(trainer, checkpoints, plan.experiment.checkpoint_minutes)
     saver.resume()
+    began = trainer.step
     describe(plan, run, folder, ready, trainer.step)
     try:
         logits, cause = _train(trainer, saver, run, folder)
@@ -96,7 +92,8 @@ def _try(
         size = _magnitude(encoder, method, cell, data.training) if cause is None else None
     except Interrupted:
         where = f"interrupted after batch {trainer.step} of {trainer.batches}"
-        raise InterruptedRunError(f"{run.name}: {where}; {saver.save()}; the same command goes on") from None
+        told = f"{run.name}: {where}; {saver.save()}; the same command goes on"
+        raise InterruptedRunError(told, advanced=trainer.step > began) from None
     except torch.OutOfMemoryError:
         raise _TooLargeError(next_smaller(encoder.micro_batch, cell.protocol.batch_size)) from None
     result = result.model_copy(update={"hashes": hashes, "flags": {**result.flags, "perturbation": size}})

@@ -1,15 +1,13 @@
 """The run lock: one writer for a run folder, on one machine or on many.
 
 The lock is made by an exclusive hard link, which is atomic on network file systems too. Its holder
-is alive if its process is (same host), if its SLURM job is (``squeue`` knows it), or, where neither
-can be asked, if its heartbeat is fresh.
+is alive if its process is (same host), if its SLURM job runs on its node (``squeue``), or, where
+neither can be asked, if its heartbeat is fresh.
 """
 
 import json
 import os
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.paths import shown
+from harness.runs import slurm
 
 HEARTBEAT_SECONDS = 15.0
 STALE_SECONDS = 120.0
@@ -48,10 +47,15 @@ def run_lock(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def holder_of(folder: Path) -> dict[str, Any] | None:
+    """Return who holds the lock of ``folder`` and is alive, None if nobody does."""
+    holder = _read(folder / "lock")
+    return holder if holder is not None and is_alive(holder, folder / "lock") else None
+
+
 def is_held(folder: Path) -> bool:
     """Tell whether somebody who is alive holds the lock of ``folder``."""
-    holder = _read(folder / "lock")
-    return holder is not None and is_alive(holder, folder / "lock")
+    return holder_of(folder) is not None
 
 
 def _identity() -> dict[str, Any]:
@@ -60,6 +64,7 @@ def _identity() -> dict[str, Any]:
         "pid": os.getpid(),
         "born": _birth(os.getpid()),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "slurm_node": os.environ.get("SLURMD_NODENAME"),
     }
 
 
@@ -126,11 +131,10 @@ def is_alive(holder: dict[str, Any], path: Path) -> bool:
     """Tell whether the holder of a lock still works."""
     if holder.get("host") == socket.gethostname():
         return _birth(holder["pid"]) is not None and _birth(holder["pid"]) == holder.get("born")
-    if holder.get("slurm_job") and shutil.which("squeue"):
-        command = ["squeue", "--noheader", "--format=%T", f"--jobs={holder['slurm_job']}"]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        if answer.returncode == 0:
-            return bool(answer.stdout.strip())
+    if holder.get("slurm_job"):
+        told = slurm.works(holder["slurm_job"], holder.get("slurm_node"))
+        if told is not None:
+            return told
     try:
         return time.time() - path.stat().st_mtime < STALE_SECONDS
     except FileNotFoundError:

@@ -8,13 +8,12 @@ import optuna
 from optuna.trial import TrialState
 
 from harness.core.loop import DivergenceError, Interrupted
-from harness.errors import HarnessError
 from harness.plan.ledger import COMPLETE, FAILED, PRUNED
 from harness.plan.plan import Plan
 from harness.plan.study import Study, Values
 from harness.runs.device import settle_torch
 from harness.runs.lock import run_lock
-from harness.runs.stop import StopRequest
+from harness.runs.stop import InterruptedRunError, StopRequest
 from harness.tune.session import Session
 from harness.tune.trial import Course, NoScoreError, run_trial
 
@@ -40,7 +39,8 @@ def search(plan: Plan, study: Study, worker: int, threads: int, stop: StopReques
             _try(session, *found, stop)
             count += 1
             if stop:
-                raise HarnessError(f"{study.name}: stopped after {count} trials; the same command goes on")
+                told = f"{study.name}: stopped after {count} trials; the same command goes on"
+                raise InterruptedRunError(told, advanced=True)
     return count
 
 
@@ -71,7 +71,7 @@ def _try(session: Session, trial: optuna.Trial, values: Values, stop: StopReques
         _settle(session, trial, course, FAILED, why=str(error))
     except Interrupted:
         session.fail(trial, "stopped")
-        raise HarnessError(
+        raise InterruptedRunError(
             f"{study.name}: trial {trial.number} was stopped; the same command makes it again"
         ) from None
     except Exception as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.plan.ledger import SETTLED, Record
-from harness.report.figures.style import PAGE, drawing, files, light_grid, looks
+from harness.report.figures.style import PAGE, drawing, files, light_grid, looks, write_caption
 from harness.report.trials import Search, searches
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ FEWEST = 4
 DRAWN, DEFAULTS = "#0072B2", "#D55E00"
 
 
-def write_search_figures(folder: Path) -> list[Path]:
-    """Write the figures of every search of an experiment's folder; return the files.
+def write_search_figures(folder: Path, target: Path) -> list[Path]:
+    """Write the figures of every search of an experiment's folder, and their captions; return the files.
 
-    ``figures/search-<task>-<model>-<variant>`` and ``figures/expected-best-<task>-<model>``.
+    ``search-<task>-<model>-<variant>`` and ``expected-best-<task>-<model>``, below ``target``.
     """
     found = [s for s in searches(folder) if s.path.stem == s.tuned.variant]
     groups: dict[str, list[Search]] = {}
@@ -28,13 +28,31 @@ def write_search_figures(folder: Path) -> list[Path]:
     for search in found:
         task, model, variant = search.name.split("/")
         groups.setdefault(f"expected-best-{task}-{model}", []).append(search)
-        path = folder / "figures" / f"search-{task}-{model}-{variant}"
+        path = target / f"search-{task}-{model}-{variant}"
         draw_search(search, path)
-        paths += files(path).values()
+        paths += [*files(path).values(), write_caption(path, _search_caption(search))]
     for name, group in groups.items():
-        draw_expected_best(group, folder / "figures" / name)
-        paths += files(folder / "figures" / name).values()
+        path = target / name
+        draw_expected_best(group, path)
+        paths += [*files(path).values(), write_caption(path, _expected_caption(group))]
     return paths
+
+
+def _search_caption(search: Search) -> str:
+    records = [r for r in search.records if r["outcome"] in SETTLED]
+    return (
+        f"Search of {search.name}: n = {len(records)} trials, scored on the selection rows; hollow points "
+        "were stopped early. Line: the best so far; dotted: the defaults; dashed: the value that was chosen. "
+        "Importance: the share of the variance of scores that an argument explains (fANOVA)."
+    )
+
+
+def _expected_caption(group: Sequence[Search]) -> str:
+    counts = [f"{len(drawn_scores(s.records))} for {s.tuned.variant}" for s in group]
+    return (
+        "The best score on the selection rows that so many random trials are expected to find (Dodge et al. "
+        f"2019), from n = {', '.join(counts)} trials, without the defaults."
+    )
 
 
 def draw_search(search: Search, path: Path) -> None:

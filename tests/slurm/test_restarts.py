@@ -1,0 +1,93 @@
+"""Snakemake stopped in every way, on a real SLURM, and started again."""
+
+import json
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from conftest import Cluster, until
+from login import Login
+
+from harness.runs import lock
+
+pytestmark = pytest.mark.slurm
+SEEDS = [1, 2, 3]
+"""One more than there are GPUs: one job waits."""
+
+
+def configure(login: Login, epochs: int) -> None:
+    login.configure(variants={"vanilla": {"settings": {"epochs": epochs}}}, seeds=SEEDS)
+
+
+def both_gpus_train(login: Login) -> bool:
+    return sum(login.trains("vanilla", seed) for seed in SEEDS) == 2
+
+
+def attempts(login: Login) -> list[int]:
+    return [len(login.run_folder("vanilla", seed).attempt_logs()) for seed in SEEDS]
+
+
+def test_after_a_kill_jobs_are_recognised_and_nothing_is_trained_twice(
+    cluster: Cluster, make_login: Callable[[], Login], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = make_login()
+    configure(login, 700)
+    first = login.start()
+    until("two runs train", lambda: both_gpus_train(login))
+    first.kill()
+    first.wait()
+    left = cluster.jobs(login.folder)
+    assert sorted(state for state, _ in left.values()) == ["PENDING", "RUNNING", "RUNNING"]
+    _seen_from_another_host(cluster, login, monkeypatch)
+
+    login.snakemake("--unlock")
+    assert login.start().wait() == 0, login.told()
+    assert f"3 of them, left by an earlier snakemake in SLURM jobs {', '.join(sorted(left))}" in login.told()
+    history = cluster.history(login.folder)
+    assert {state for job, state, _ in history if job in left} == {"COMPLETED"}
+    assert attempts(login) == [1, 1, 1]  # who found a record tried nothing
+    assert "is being trained by" not in login.told()
+    assert "(3/3)" in login.table()
+    assert json.loads(login.run_folder("vanilla").provenance_path.read_text())["machine"]["slurm_job"] in left
+
+
+def _seen_from_another_host(cluster: Cluster, login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, where no process can be asked, SLURM tells who is alive; a job that waits trains nothing."""
+    monkeypatch.setenv("PATH", cluster.environment["PATH"])
+    path = next(
+        login.run_folder("vanilla", seed).path / "lock" for seed in SEEDS if login.trains("vanilla", seed)
+    )
+    holder = {**json.loads(path.read_text()), "host": "elsewhere"}
+    waiting = next(job for job, (state, _) in cluster.jobs(login.folder).items() if state == "PENDING")
+    assert lock.is_alive(holder, path)
+    assert not lock.is_alive({**holder, "slurm_node": "another"}, path)  # requeued since, to other nodes
+    assert not lock.is_alive({**holder, "slurm_job": waiting}, path)
+
+
+def test_interrupted_and_terminated_snakemakes_lose_nothing(
+    cluster: Cluster, make_login: Callable[[], Login]
+) -> None:
+    login = make_login()
+    configure(login, 300)
+    first = login.start()
+    until("two runs train", lambda: both_gpus_train(login))
+    first.send_signal(signal.SIGINT)
+    assert first.wait() == 1
+    until("no job is left", lambda: not cluster.jobs(login.folder))
+    kept = {s for s in SEEDS if list(login.run_folder("vanilla", s).checkpoints.glob("*/state.json"))}
+    done = {s for s in SEEDS if login.run_folder("vanilla", s).result() is not None}
+    assert len(kept) == 2 and not done
+    second = login.start()
+    until("two runs train again", lambda: both_gpus_train(login))
+    time.sleep(1)
+    second.send_signal(signal.SIGTERM)  # no more jobs; those that were sent may finish
+    assert second.wait() == 1
+    cluster.history(login.folder)
+    finished = [s for s in SEEDS if login.run_folder("vanilla", s).result() is not None]
+    assert set(finished) >= kept
+    assert login.start().wait() == 0, login.told()
+    assert "(3/3)" in login.table()
+    for seed in kept:
+        tries = json.loads(login.run_folder("vanilla", seed).provenance_path.read_text())["tries"]
+        assert len(tries) == 2 and tries[1]["after_batch"] > 0
