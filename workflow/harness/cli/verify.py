@@ -23,11 +23,12 @@ def register(commands: Commands) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Print the verdict; the exit status is 1 when the run is different."""
+    from harness.paths import shown
     from harness.runs.verify import DIFFERENT, TOLERANCE, verify
 
     folder = _folder(chosen)
     found = verify(folder, TOLERANCE if chosen.tolerance is None else chosen.tolerance)
-    print(f"{found['verdict']} (demanded: {found['demanded']}); {folder}/verification.json")
+    print(f"{found['verdict']} (demanded: {found['demanded']}); {shown(folder)}/verification.json")
     print(f"largest difference of a metric {found['largest_metric_difference']}, ", end="")
     print(f"of a logit {found['largest_logit_difference']}")
     return int(found["verdict"] == DIFFERENT)
