@@ -41,6 +41,17 @@ def test_another_experiment_lends_settings_and_the_arguments_of_these_variants()
     assert "freelb" not in made.variants and made.banner is None and made.device == "cpu"
 
 
+def test_searches_are_lent_with_the_variants_that_ask_for_them() -> None:
+    like = load_experiment(CONFIG / "quick-tuned.yaml")
+    assert comparison(asked(), like).tuning is None
+    both = comparison(asked(variants=["vanilla", "vanilla-tuned"]), like)
+    assert both.tuning is not None and both.tuning.trials == like.tuning.trials and not both.tuning.space
+    with pytest.raises(MistakesError, match="mat-tuned takes over what mat has: name both"):
+        comparison(asked(variants=["mat-tuned"]), like)
+    with pytest.raises(MistakesError, match="the arguments of mat-tuned are tuned"):
+        comparison(asked(variants=["mat", "mat-tuned"], pairs=["mat-tuned.radius=1"]), like)
+
+
 def test_what_is_set_wins_over_what_is_lent_for_a_task() -> None:
     like = QUICK.model_copy(update={"tasks": {"stsb": {"epochs": 7}}})
     assert comparison(asked(), like).tasks["stsb"] == {"epochs": 7}
