@@ -19,8 +19,15 @@ def register(commands: Commands) -> None:
     parser = add_command(
         commands, "compare", run, "run methods side by side, print scores, tests and cost", EXAMPLE
     )
-    parser.add_argument("--methods", required=True, metavar="V,V", help="variants, parted by commas")
-    parser.add_argument("--tasks", required=True, metavar="T,T", help="tasks, parted by commas")
+    parser.add_argument(
+        "--methods",
+        required=True,
+        metavar="V,V",
+        help="variants, parted by commas (python -m harness methods)",
+    )
+    parser.add_argument(
+        "--tasks", required=True, metavar="T,T", help="tasks, parted by commas (python -m harness tasks)"
+    )
     parser.add_argument("--models", default="minilm", metavar="M,M", help="models (default: minilm)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 1 to N (default: 3)")
     parser.add_argument(
