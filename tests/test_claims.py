@@ -71,7 +71,7 @@ def test_three_seeds_are_not_tested_and_the_note_says_how_many_would_do(tmp_path
     plan = planted(tmp_path, {"vanilla": 0.3, "freelb": 0.9}, [1, 2, 3])
     made = table(plan, "main", {})
     assert not any("**" in text or "†" in text for row in made.blocks[0].rows for text in row)
-    assert "n.t.: 3 paired seeds cannot reach p ≤ 0.05 in 1 comparisons, 6 can" in made.notes[1]
+    assert "n.t.: 3 paired seeds cannot reach p ≤ 0.05 in 1 comparison, 6 can" in made.notes[1]
     assert table(plan, "claims", {}).blocks[0].rows[0][5] == "n.t. (needs 6 seeds)"
 
 

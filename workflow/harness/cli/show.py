@@ -26,6 +26,8 @@ def run(chosen: argparse.Namespace) -> None:
         raise HarnessError(f"{table}: there is no such file; make it with: {command}")
     print(table.read_text(encoding="utf-8"))
     print(f"tables:  {folder}/tables/*.md *.tex *.csv *.html")
+    print(f"figures: {folder}/figures/*.png *.pdf")
+    print(f"report:  {folder}/report.html")
     print(f"runs:    {folder}/runs/<task>/<model>/<variant>/seed<k>-<key>/result.json")
     print(f"frame:   {folder}/frame.parquet")
     print("MLflow:  make mlflow-ui")

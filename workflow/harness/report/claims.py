@@ -161,8 +161,8 @@ def _is_ranked(column: Column, plan: dict[str, Any]) -> bool:
 
 def _over_seeds(differences: list[np.ndarray]) -> str:
     """Return how the test over seeds was done, or that it cannot be done and what it would take."""
-    comparisons, n = len(differences), max(len(one) for one in differences)
-    needed = reach(comparisons)
+    count, n = len(differences), max(len(one) for one in differences)
+    comparisons, needed = f"{count} comparison{'s' if count > 1 else ''}", reach(count)
     if n < needed:
-        return f"n.t.: {n} paired seeds cannot reach p ≤ 0.05 in {comparisons} comparisons, {needed} can"
-    return f"signs flipped over {n} paired seeds, Holm-corrected p ≤ 0.05 in {comparisons} comparisons"
+        return f"n.t.: {n} paired seeds cannot reach p ≤ 0.05 in {comparisons}, {needed} can"
+    return f"signs flipped over {n} paired seeds, Holm-corrected p ≤ 0.05 in {comparisons}"
