@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from harness.plan.figures import figures_of
+from harness.plan.figures import figures_of, searches_of
 from harness.report.environment import Environment
 from harness.report.html import cell
 from harness.report.table import Table
@@ -57,7 +57,8 @@ def write_report(
 ) -> Path:
     """Write the page; ``figures`` is the folder that the figures lie in. Return its file."""
     sections = [(f"table-{t.name}", _short(plan, t), _table(t)) for t in made]
-    drawn = [(f"figure-{n}", TITLES.get(n, n), _figure(figures, n)) for n in figures_of(plan)]
+    names = [*figures_of(plan), *searches_of(plan)]
+    drawn = [(f"figure-{n}", TITLES.get(n, n), _figure(figures, n)) for n in names]
     sections = [*sections[:1], *drawn, *sections[1:]]
     sections.append(("coverage", "Coverage", _coverage(plan, runs)))
     sections.append(("failures", "Failures", _failures(digest)))

@@ -48,6 +48,8 @@ def make_reference(plan: Plan, folder: Path = FOLDER) -> Path:
     fresh.mkdir(parents=True)
     for name in ("plan.json", *EXPORTED):
         shutil.copyfile(plan.folder / name, fresh / name)
+    if (plan.folder / "tuned").is_dir():
+        shutil.copytree(plan.folder / "tuned", fresh / "tuned")
     render_reference(fresh, fresh)
     if target.exists():
         shutil.rmtree(target)

@@ -9,6 +9,7 @@ from harness.errors import HarnessError
 from harness.report.claims import Statistics
 from harness.report.environment import read_environment
 from harness.report.figures.figures import write_figures
+from harness.report.figures.tuning import write_search_figures
 from harness.report.page import write_report
 from harness.report.statistics.results import statistics_path
 from harness.report.tables import rows_of_frame, tables, write_tables
@@ -26,6 +27,7 @@ def render(plan: dict[str, Any], source: Path, target: Path, digest: str | None 
     runs, statistics = read(source)
     made, figures = tables(plan, runs, statistics), target / "figures"
     files = write_tables(made, target / "tables") + write_figures(plan, runs, statistics, figures)
+    files += write_search_figures(source, figures)
     environment = read_environment(source)
     report = write_report(plan, runs, made, figures, environment, digest, target / "report.html")
     return [*files, report]

@@ -7,34 +7,52 @@ from typing import TYPE_CHECKING, Any
 from harness.plan.ledger import SETTLED, Record
 from harness.report.figures.style import PAGE, drawing, files, light_grid, looks
 from harness.report.trials import Search, searches
+from harness.runs.atomic import write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLUMNS = 4
+"""Axes in a row."""
 FEWEST = 4
 """Complete trials below which no importance is told."""
+SEARCH = (
+    "Trials of a search, on the selection rows: in their order with the best so far, the share of the "
+    "scores' variance that each dimension explains (fANOVA over complete trials), and along each dimension. "
+    "The defaults are orange, hollow points were stopped early, dashed lines are the values found."
+)
+EXPECTED_BEST = (
+    "The best score on the selection rows that n trials are expected to find (Dodge et al. 2019), from the "
+    "trials that were drawn: the defaults are not among them. It takes trials for independent draws; the "
+    "sampler's are so only at first, and a stopped trial has its last score."
+)
 DRAWN, DEFAULTS = "#0072B2", "#D55E00"
 
 
-def write_search_figures(folder: Path) -> list[Path]:
-    """Write the figures of every search of an experiment's folder; return the files.
+def write_search_figures(source: Path, folder: Path) -> list[Path]:
+    """Write the figures of the searches below ``source`` into ``folder``, with captions; return the files.
 
-    ``figures/search-<task>-<model>-<variant>`` and ``figures/expected-best-<task>-<model>``.
+    ``search-<task>-<model>-<variant>`` and ``expected-best-<task>-<model>``.
     """
-    found = [s for s in searches(folder) if s.path.stem == s.tuned.variant]
     groups: dict[str, list[Search]] = {}
     paths: list[Path] = []
-    for search in found:
-        task, model, variant = search.name.split("/")
-        groups.setdefault(f"expected-best-{task}-{model}", []).append(search)
-        path = folder / "figures" / f"search-{task}-{model}-{variant}"
-        draw_search(search, path)
-        paths += files(path).values()
+    for search in searches(source):
+        if search.path.stem == search.tuned.variant:  # others are set aside
+            task, model, variant = search.name.split("/")
+            groups.setdefault(f"expected-best-{task}-{model}", []).append(search)
+            path = folder / f"search-{task}-{model}-{variant}"
+            draw_search(search, path)
+            paths += _captioned(path, SEARCH)
     for name, group in groups.items():
-        draw_expected_best(group, folder / "figures" / name)
-        paths += files(folder / "figures" / name).values()
+        draw_expected_best(group, folder / name)
+        paths += _captioned(folder / name, EXPECTED_BEST)
     return paths
+
+
+def _captioned(path: Path, caption: str) -> list[Path]:
+    text = path.with_name(f"{path.name}.txt")
+    write_text(text, f"{caption}\n")
+    return [*files(path).values(), text]
 
 
 def draw_search(search: Search, path: Path) -> None:
