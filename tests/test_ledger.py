@@ -12,7 +12,9 @@ import yaml
 from harness.plan.ledger import ledger_of, read_records, records_path
 from harness.plan.plan import Plan, make_plan, write_plan
 from harness.plan.tables import load_tables
+from harness.plan.tuned import read_tuned
 from harness.report.bundle import make_bundle, merge_bundle
+from harness.report.explain import explanation
 from harness.report.figures.tuning import drawn_scores, expected_best, importances, write_search_figures
 from harness.report.ledger import gains, ledger_table
 from harness.report.mirror import mirror
@@ -160,3 +162,17 @@ def test_a_bundle_takes_the_tuned_files_along(folder: Path, tmp_path: Path) -> N
         records.read_bytes()
         == (plan.folder / "tuned" / "words" / "tiny" / "freelb.trials.jsonl").read_bytes()
     )
+
+
+def test_explain_tells_the_search_behind_a_cell(folder: Path) -> None:
+    plan = plan_of(folder)
+    told = {cell.variant: explanation(plan, cell) for cell in plan.cells}
+    study = toysearch.study(plan)
+    found = read_tuned(plan.tuned_file(study))
+    assert (
+        f"study: {study.hash[:8]}, " in told["freelb-tuned"] and "freelb.yaml: trial " in told["freelb-tuned"]
+    )
+    assert f"{found.selection['score']:.4f} on the selection rows" in told["freelb-tuned"]
+    assert "study: none" in told["freelb"]
+    waiting = plan_of(folder, name="other", title="Waits")
+    assert "still to be done" in explanation(waiting, waiting.cells[-1])

@@ -393,3 +393,26 @@ def test_a_torn_line_of_the_journal_is_cut_off(tmp_path: Path, fake: Callable[[F
         stream.write(b'{"op_code": 4, "wor')
     more = toysearch.plan(tmp_path, tuning={"trials": 6})
     assert len(done(more, toysearch.study(more))[1]) == 6
+
+
+def test_a_trial_whose_memory_runs_out_goes_on_with_fewer_examples_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from harness.core.trainer import Trainer
+
+    whole, sizes = Trainer.run, []
+
+    def run(self: Trainer, *told: Any) -> None:
+        sizes.append(self.encoder.micro_batch)
+        whole(self, *told)
+        if len(sizes) == 1:
+            raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Trainer, "run", run)
+    plan = toysearch.plan(tmp_path, tuning={"trials": 1})
+    study = toysearch.study(plan, "vanilla")
+    (record,) = done(plan, study)[1]
+    assert sizes == [None, 4] and len(record["scores"]) == 2
+    assert record["passes"] > 2 * declared_passes(list(study.cells), 1)  # what was spent in vain, too
