@@ -20,15 +20,6 @@ def figures_of(plan: dict[str, Any]) -> list[str]:
     return names + (["inflation"] if evaluations >= MANY else [])
 
 
-def searches_of(plan: dict[str, Any]) -> list[str]:
-    """Return the names of the figures of the searches that are done."""
-    cells = plan["cells"].values()
-    done = [c["tuning"]["name"] for c in cells if c.get("tuning") and c["tuning"]["ledger"]]
-    places = [name.rpartition("/")[0] for name in done]
-    names = [*(f"search-{name}" for name in done), *(f"expected-best-{place}" for place in places)]
-    return [name.replace("/", "-") for name in dict.fromkeys(names)]
-
-
 def _evaluations(protocol: dict[str, Any]) -> int:
     """Return how many evaluations a run has along its training; MANY where steps decide it."""
     if protocol["steps"] is not None:

@@ -58,21 +58,27 @@ def corrected(pairs: Iterable[np.ndarray]) -> np.ndarray:
 
 def claims_of(spec: TableSpec, plan: dict[str, Any], cells: list[Cell], statistics: Statistics) -> Claims:
     """Return the claims of a table whose spec asks for tests."""
-    columns: dict[tuple[tuple[str, ...], str], list[Cell]] = defaultdict(list)
+    grouped: dict[tuple[tuple[str, ...], str], list[Cell]] = defaultdict(list)
     for cell in cells:
         if _is_score(cell.column):
-            columns[cell.place, cell.column.title].append(cell)
-    among = [pair for column in columns.values() for pair in combinations(column, 2)]
-    against = [pair for column in columns.values() for pair in _with_reference(spec, column)]
+            grouped[cell.place, cell.column.title].append(cell)
+    columns = [_comparable(column) for column in grouped.values()]
+    among = [pair for column in columns for pair in combinations(column, 2)]
+    against = [pair for column in columns for pair in _with_reference(spec, column)]
     if not among:
         return Claims()
-    best, told = _best(list(columns.values()), among)
+    best, told = _best(columns, among)
     better, more = _better(against, plan, statistics)
     return Claims(best, better, [told, *more])
 
 
 def _is_score(column: Column) -> bool:
     return column.unit == "percent" and column.relative is None and column.minus is None
+
+
+def _comparable(column: list[Cell]) -> list[Cell]:
+    """Return the cells of a column less those chosen on the reported rows, unless all are."""
+    return [cell for cell in column if "r" not in cell.marks] or column
 
 
 def _with_reference(spec: TableSpec, column: list[Cell]) -> list[Pair]:
@@ -155,8 +161,8 @@ def _is_ranked(column: Column, plan: dict[str, Any]) -> bool:
 
 def _over_seeds(differences: list[np.ndarray]) -> str:
     """Return how the test over seeds was done, or that it cannot be done and what it would take."""
-    comparisons, n = len(differences), max(len(one) for one in differences)
-    needed = reach(comparisons)
+    count, n = len(differences), max(len(one) for one in differences)
+    comparisons, needed = f"{count} comparison{'s' if count > 1 else ''}", reach(count)
     if n < needed:
-        return f"n.t.: {n} paired seeds cannot reach p ≤ 0.05 in {comparisons} comparisons, {needed} can"
-    return f"signs flipped over {n} paired seeds, Holm-corrected p ≤ 0.05 in {comparisons} comparisons"
+        return f"n.t.: {n} paired seeds cannot reach p ≤ 0.05 in {comparisons}, {needed} can"
+    return f"signs flipped over {n} paired seeds, Holm-corrected p ≤ 0.05 in {comparisons}"

@@ -6,7 +6,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from harness.plan.figures import figures_of, searches_of
 from harness.report.environment import Environment
 from harness.report.html import cell
 from harness.report.table import Table
@@ -15,7 +14,7 @@ from harness.runs.atomic import write_text
 
 STYLE = """
 :root { color-scheme: light; }
-body { font: 16px/1.55 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 62rem;
+body { font: 16px/1.55 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 72rem;
   color: #1a1a1a; }
 h1 { font-size: 1.45rem; line-height: 1.25; }
 h2 { font-size: 1.15rem; margin-top: 2.5rem; border-top: 1px solid #ccc; padding-top: 1rem; }
@@ -29,6 +28,7 @@ th, td { text-align: left; padding: .2rem 1rem .2rem 0; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 th { border-bottom: 1px solid; vertical-align: bottom; }
 th:first-child, td:first-child { position: sticky; left: 0; background: #fff; }
+p, figcaption { max-width: 58rem; }
 figure { margin: 1rem 0; }
 img { max-width: 100%; min-width: 34rem; height: auto; }
 figcaption, .notes { font-size: .85rem; color: #333; }
@@ -50,15 +50,14 @@ def write_report(
     plan: dict[str, Any],
     runs: list[RunRow],
     made: list[Table],
-    figures: Path,
+    figures: list[Path],
     environment: Environment,
     digest: str | None,
     path: Path,
 ) -> Path:
-    """Write the page; ``figures`` is the folder that the figures lie in. Return its file."""
+    """Write the page; ``figures`` are the files of all figures. Return its file."""
     sections = [(f"table-{t.name}", _short(plan, t), _table(t)) for t in made]
-    names = [*figures_of(plan), *searches_of(plan)]
-    drawn = [(f"figure-{n}", TITLES.get(n, n), _figure(figures, n)) for n in names]
+    drawn = [(f"figure-{p.stem}", _title(p.stem), _figure(p)) for p in figures if p.suffix == ".png"]
     sections = [*sections[:1], *drawn, *sections[1:]]
     sections.append(("coverage", "Coverage", _coverage(plan, runs)))
     sections.append(("failures", "Failures", _failures(digest)))
@@ -119,10 +118,14 @@ def _grid(head: str, rows: list[list[str]]) -> str:
     )
 
 
-def _figure(folder: Path, name: str) -> str:
-    caption = (folder / f"{name}.txt").read_text(encoding="utf-8").strip()
-    data = base64.b64encode((folder / f"{name}.png").read_bytes()).decode()
-    image = f'<img alt="{escape(TITLES.get(name, name))}" src="data:image/png;base64,{data}">'
+def _title(name: str) -> str:
+    return TITLES.get(name, name.replace("-", " ").capitalize())
+
+
+def _figure(path: Path) -> str:
+    caption = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
+    data = base64.b64encode(path.read_bytes()).decode()
+    image = f'<img alt="{escape(_title(path.stem))}" src="data:image/png;base64,{data}">'
     caption = f"<figcaption>{escape(caption)}</figcaption>"
     return f'<figure>\n<div class="wide" tabindex="0">{image}</div>\n{caption}\n</figure>\n'
 

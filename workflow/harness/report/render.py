@@ -25,12 +25,13 @@ def render(plan: dict[str, Any], source: Path, target: Path, digest: str | None 
         HarnessError: frame or statistics have not been made.
     """
     runs, statistics = read(source)
-    made, figures = tables(plan, runs, statistics), target / "figures"
-    files = write_tables(made, target / "tables") + write_figures(plan, runs, statistics, figures)
-    files += write_search_figures(source, figures)
+    made = tables(plan, runs, statistics)
+    files = write_tables(made, target / "tables")
+    figures = write_figures(plan, runs, statistics, target / "figures")
+    figures += write_search_figures(source, target / "figures")
     environment = read_environment(source)
     report = write_report(plan, runs, made, figures, environment, digest, target / "report.html")
-    return [*files, report]
+    return [*files, *figures, report]
 
 
 def read(folder: Path) -> tuple[list[RunRow], Statistics]:

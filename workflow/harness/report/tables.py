@@ -30,10 +30,10 @@ def make_table(
     """Return one table; ``plan`` is the content of plan.json."""
     if spec.kind == "settings":
         return settings_table(name, spec, plan)
-    if spec.kind == "tuning":
-        return ledger_table(name, spec, plan, runs)
     if spec.kind == "published":
         return published_table(name, spec, plan, runs)
+    if spec.kind == "tuning":
+        return ledger_table(name, spec, plan, runs)
     if spec.kind == "across":
         return across_table(name, spec, plan, runs)
     build = measured_table if spec.kind == "measured" else claims_table

@@ -135,7 +135,7 @@ def _reading(lines: list[dict[str, Any]]) -> list[str]:
     return [
         "difference = score less that of the reference, in points, the mean over paired seeds (how many). "
         f"95 % interval = percentiles of {BOOTSTRAPS:,} draws of examples and seeds; over fewer than about "
-        "ten seeds it is too narrow.",
+        "five seeds it is too narrow.",
         "p, these models = predictions swapped example by example, in all seeds at once "
         f"({PERMUTATIONS:,} times): do these trained models differ on examples like the reported ones? It "
         "says nothing of other seeds.",

@@ -6,8 +6,8 @@ from typing import Any
 from harness.plan.figures import FORMS, figures_of
 from harness.report.claims import Statistics
 from harness.report.figures import curves, inflation, passes, seeds
+from harness.report.figures.style import write_caption
 from harness.report.values import RunRow
-from harness.runs.atomic import write_text
 
 DRAW = {
     "seeds": seeds.draw,
@@ -23,7 +23,6 @@ def write_figures(
     """Write each figure as PNG and PDF into ``folder``, its caption as text; return the files."""
     paths = []
     for name in figures_of(plan):
-        caption = DRAW[name](plan, runs, statistics, folder / name)
-        write_text(folder / f"{name}.txt", f"{caption}\n")
+        write_caption(folder / name, DRAW[name](plan, runs, statistics, folder / name))
         paths += [folder / f"{name}.{form}" for form in FORMS]
     return paths

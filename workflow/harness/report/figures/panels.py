@@ -26,7 +26,7 @@ def panels(path: Path, plan: dict[str, Any], legend: bool = True, height: float 
     across = min(ACROSS, len(places))
     width = PAGE * (0.5 if across == 1 else 0.85 if across == 2 else 1.0)
     names = list(variants_of(plan))
-    entries = min(len(names), int(width / (ENTRY + LETTER * max(map(len, names)))))
+    entries = max(1, min(len(names), int(width / (ENTRY + LETTER * max(map(len, names))))))
     below = LINE * math.ceil(len(names) / entries) if legend else 0.0
     with drawing(path, math.ceil(len(places) / across), across, width, height, below) as (figure, axes):
         for one in axes[len(places) :]:
@@ -40,14 +40,12 @@ def panels(path: Path, plan: dict[str, Any], legend: bool = True, height: float 
         for one in found.values():
             if not one.has_data():
                 one.text(0.5, 0.5, "no runs yet", ha="center", va="center", transform=one.transAxes)
-        handles = dict(pair for one in found.values() for pair in zip(*reversed(_legend(one)), strict=True))
+        handles: dict[str, Any] = {}
+        for one in found.values():
+            lines, labels = one.get_legend_handles_labels()
+            handles |= dict(zip(labels, lines, strict=True))
         if legend and handles:
             figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=entries)
-
-
-def _legend(axes: "Axes") -> tuple[list[Any], list[str]]:
-    handles, labels = axes.get_legend_handles_labels()
-    return handles, labels
 
 
 def variants_of(plan: dict[str, Any]) -> dict[str, Look]:

@@ -37,7 +37,7 @@ def draw(plan: dict[str, Any], runs: list[RunRow], statistics: Statistics, path:
     return (
         f"Every seed a point ({counted(numbers)} runs a cell), on the reported rows; hollow points are "
         "collapsed runs. Bars: mean and 95 % interval over seeds and examples "
-        f"({BOOTSTRAPS:,} bootstrap draws); over fewer than about ten seeds it is too narrow."
+        f"({BOOTSTRAPS:,} bootstrap draws); over fewer than about five seeds it is too narrow."
     )
 
 

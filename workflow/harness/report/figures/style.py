@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.runs.atomic import whole_file
+from harness.runs.atomic import whole_file, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,6 +106,13 @@ def drawing(
 def files(path: Path) -> dict[str, Path]:
     """Return the file of each form; a dot in the name stays."""
     return {form: path.with_name(f"{path.name}.{form}") for form in FORMS}
+
+
+def write_caption(path: Path, caption: str) -> Path:
+    """Write the caption of the figure ``path`` beside it; return its file."""
+    file = path.with_name(f"{path.name}.txt")
+    write_text(file, f"{caption}\n")
+    return file
 
 
 def light_grid(axes: "Axes", axis: Literal["x", "y", "both"] = "y") -> None:

@@ -5,54 +5,54 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.plan.ledger import SETTLED, Record
-from harness.report.figures.style import PAGE, drawing, files, light_grid, looks
+from harness.report.figures.style import PAGE, drawing, files, light_grid, looks, write_caption
 from harness.report.trials import Search, searches
-from harness.runs.atomic import write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLUMNS = 4
-"""Axes in a row."""
 FEWEST = 4
 """Complete trials below which no importance is told."""
-SEARCH = (
-    "Trials of a search, on the selection rows: in their order with the best so far, the share of the "
-    "scores' variance that each dimension explains (fANOVA over complete trials), and along each dimension. "
-    "The defaults are orange, hollow points were stopped early, dashed lines are the values found."
-)
-EXPECTED_BEST = (
-    "The best score on the selection rows that n trials are expected to find (Dodge et al. 2019), from the "
-    "trials that were drawn: the defaults are not among them. It takes trials for independent draws; the "
-    "sampler's are so only at first, and a stopped trial has its last score."
-)
 DRAWN, DEFAULTS = "#0072B2", "#D55E00"
 
 
-def write_search_figures(source: Path, folder: Path) -> list[Path]:
-    """Write the figures of the searches below ``source`` into ``folder``, with captions; return the files.
+def write_search_figures(folder: Path, target: Path) -> list[Path]:
+    """Write the figures of every search of an experiment's folder, and their captions; return the files.
 
-    ``search-<task>-<model>-<variant>`` and ``expected-best-<task>-<model>``.
+    ``search-<task>-<model>-<variant>`` and ``expected-best-<task>-<model>``, below ``target``.
     """
+    found = [s for s in searches(folder) if s.path.stem == s.tuned.variant]
     groups: dict[str, list[Search]] = {}
     paths: list[Path] = []
-    for search in searches(source):
-        if search.path.stem == search.tuned.variant:  # others are set aside
-            task, model, variant = search.name.split("/")
-            groups.setdefault(f"expected-best-{task}-{model}", []).append(search)
-            path = folder / f"search-{task}-{model}-{variant}"
-            draw_search(search, path)
-            paths += _captioned(path, SEARCH)
+    for search in found:
+        task, model, variant = search.name.split("/")
+        groups.setdefault(f"expected-best-{task}-{model}", []).append(search)
+        path = target / f"search-{task}-{model}-{variant}"
+        draw_search(search, path)
+        paths += [*files(path).values(), write_caption(path, _search_caption(search))]
     for name, group in groups.items():
-        draw_expected_best(group, folder / name)
-        paths += _captioned(folder / name, EXPECTED_BEST)
+        path = target / name
+        draw_expected_best(group, path)
+        paths += [*files(path).values(), write_caption(path, _expected_caption(group))]
     return paths
 
 
-def _captioned(path: Path, caption: str) -> list[Path]:
-    text = path.with_name(f"{path.name}.txt")
-    write_text(text, f"{caption}\n")
-    return [*files(path).values(), text]
+def _search_caption(search: Search) -> str:
+    records = [r for r in search.records if r["outcome"] in SETTLED]
+    return (
+        f"Search of {search.name}: n = {len(records)} trials, scored on the selection rows; hollow points "
+        "were stopped early. Line: the best so far; dotted: the defaults; dashed: the value that was chosen. "
+        "Importance: the share of the variance of scores that an argument explains (fANOVA)."
+    )
+
+
+def _expected_caption(group: Sequence[Search]) -> str:
+    counts = [f"{len(drawn_scores(s.records))} for {s.tuned.variant}" for s in group]
+    return (
+        "The best score on the selection rows that so many random trials are expected to find (Dodge et al. "
+        f"2019), from n = {', '.join(counts)} trials, without the defaults."
+    )
 
 
 def draw_search(search: Search, path: Path) -> None:
