@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,14 @@ from harness.tune.trial import Course, declared_passes
 from harness.tune.worker import search
 
 Fake = Callable[[dict[str, Any]], float]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def same_commit() -> Iterator[None]:
+    """Let nobody's edits of the repository get into tuned files while tests compare their bytes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.tune.session.commit", lambda: {"commit": "c0ffee", "dirty": False})
+        yield
 
 
 def done(plan: Plan, study: Study) -> tuple[Path, list[dict[str, Any]]]:
@@ -108,6 +116,7 @@ def test_the_tuned_file_says_what_was_found_and_how(
     assert content["search"]["reproducible"] is True and content["search"]["workers"] == 1
     study = toysearch.study(toysearch.plan(tmp_path, tuning={"trials": 8}))
     assert (content["study"], content["source"]) == (study.hash, study.source)
+    assert (content["commit"], content["dirty"]) == ("c0ffee", False)
     assert content["space"]["step_size"] == {"low": 0.001, "high": 0.3, "log": True}
     assert content["selection"]["rows"] == {"words": 48} and content["selection"]["score"] == best["score"]
 
@@ -393,3 +402,26 @@ def test_a_torn_line_of_the_journal_is_cut_off(tmp_path: Path, fake: Callable[[F
         stream.write(b'{"op_code": 4, "wor')
     more = toysearch.plan(tmp_path, tuning={"trials": 6})
     assert len(done(more, toysearch.study(more))[1]) == 6
+
+
+def test_a_trial_whose_memory_runs_out_goes_on_with_fewer_examples_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from harness.core.trainer import Trainer
+
+    whole, sizes = Trainer.run, []
+
+    def run(self: Trainer, *told: Any) -> None:
+        sizes.append(self.encoder.micro_batch)
+        whole(self, *told)
+        if len(sizes) == 1:
+            raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Trainer, "run", run)
+    plan = toysearch.plan(tmp_path, tuning={"trials": 1})
+    study = toysearch.study(plan, "vanilla")
+    (record,) = done(plan, study)[1]
+    assert sizes == [None, 4] and len(record["scores"]) == 2
+    assert record["passes"] == 2 * declared_passes(list(study.cells), 1)  # what was spent in vain, too

@@ -43,7 +43,7 @@ def test_a_search_space_is_no_part_of_a_methods_source(tmp_path: Path) -> None:
     def source(text: str) -> str:
         path = tmp_path / "own.py"
         path.write_text(text)
-        return keys.source_digest(path)
+        return keys.source_digest(path, {})
 
     plain = "class A:\n    x = 1\n    research = 2\n"
     told = (
@@ -321,3 +321,10 @@ def test_spaces_cannot_be_changed_by_accident() -> None:
         found["y"] = Range(0, 1)  # type: ignore[index]
     with pytest.raises(dataclasses.FrozenInstanceError):
         found["x"].low = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("asked", [{"low": 1.5, "high": 3}, [2.0, 3]])
+def test_whole_numbers_stay_whole(tmp_path: Path, asked: Any) -> None:
+    variants = {"f": {"of": "freelb", "arguments": "tuned"}}
+    found = mistakes(tmp_path, variants=variants, tuning={"trials": 2, "space": {"freelb": {"steps": asked}}})
+    assert any("tuning: steps: expected a valid integer" in m or "tuning.steps" in m for m in found), found

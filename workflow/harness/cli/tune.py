@@ -26,7 +26,7 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the experiment's)")
     parser = add_command(
-        commands, "tuned", tuned, "write the tuned files of finished searches, draw all", "tuned quick-tuned"
+        commands, "tuned", tuned, "write the tuned files of finished searches", "tuned quick-tuned"
     )
     add_experiment(parser)
 
@@ -63,13 +63,10 @@ def tuned(chosen: argparse.Namespace) -> None:
 
 
 def _write(plan: "Plan", studies: "list[Study]") -> None:
-    from harness.report.figures.tuning import write_search_figures
     from harness.tune.finish import finish
 
     for study in studies:
         print(finish(plan, study))
-    files = write_search_figures(plan.folder, plan.folder / "figures")
-    print(f"{plan.folder / 'figures'}: {len(files)} files of searches")
 
 
 def _plan(chosen: argparse.Namespace) -> "Plan":

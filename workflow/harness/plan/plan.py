@@ -38,7 +38,7 @@ class Plan:
 
     def studies(self, waiting: bool = False) -> list[Study]:
         """Return the searches that arguments come from; those still to do alone where asked for."""
-        found = {c.study.hash: c.study for c in self.cells if c.study and (c.waits or not waiting)}
+        found = {c.study.name: c.study for c in self.cells if c.study and (c.waits or not waiting)}
         return list(found.values())
 
     def tuned_file(self, study: Study) -> Path:

@@ -115,6 +115,7 @@ def make_study(
     study = Study(variant, tuple(cells), found, tuning, source)
     mistakes += [f"{where}: {wrong}" for cell in cells for wrong in _outside(study, cell)]
     mistakes += [f"{where}: {wrong}" for cell in cells for wrong in _unselectable(cell)]
+    mistakes += _untaken(study, f"{where}: tuning")
     if not mistakes and not any(_varies(d) for d in found.values()):
         mistakes.append(
             f"{where}: tuning.space.{variant}: expected something to search, got an empty space: method "
@@ -172,6 +173,19 @@ def _outside(study: Study, cell: Cell) -> Iterator[str]:
                 f"tuning: expected one {name} of {study.variant} on all tasks, since they share a search; "
                 f"{cell.task_name} has {value!r}, {study.cells[0].task_name} {first[name]!r}"
             )
+
+
+def _untaken(study: Study, where: str) -> list[str]:
+    """Return the ends and choices that method or protocol would refuse, a broken number of steps for one."""
+    mistakes = []
+    for name, dimension in study.space.items():
+        ends = dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
+        for value in ends:
+            try:
+                with_values(study.cells[0], {name: value}, where)
+            except MistakesError as error:
+                mistakes += error.mistakes
+    return mistakes
 
 
 def _unselectable(cell: Cell) -> Iterator[str]:

@@ -31,8 +31,8 @@ class Tuned(Strict):
     space: dict[str, Any] = Field(description="what was searched")
     budget: dict[str, int | float] = Field(description="what it was allowed to spend")
     search: dict[str, Any] = Field(description="sampler, pruner, seeds, workers, trials, reproducibility")
-    commit: str | None = Field(description="commit of the code that searched")
-    dirty: bool | None = Field(description="whether the code was changed since")
+    commit: str | None = Field(description="commit of the code that the winning trial ran with")
+    dirty: bool | None = Field(description="whether that code was changed since the commit")
 
     @property
     def values(self) -> Values:

@@ -83,9 +83,9 @@ class Workflow:
         """Note the searches that are still to do: a stamp a worker, and one for all tuned files."""
         self.studies = f"{self.folder}/studies"
         waiting = plan.studies(waiting=True)
-        goals = {study.hash: f"{study.tuning.kind}{study.tuning.amount:g}" for study in waiting}
+        goals = {str(study.folder): f"{study.tuning.kind}{study.tuning.amount:g}" for study in waiting}
         self.workers = [
-            f"{self.studies}/{study.folder}/{goals[study.hash]}/worker{number}"
+            f"{self.studies}/{study.folder}/{goals[str(study.folder)]}/worker{number}"
             for study in waiting
             for number in range(1, study.tuning.workers + 1)
         ]

@@ -46,6 +46,8 @@ def make_bundle(plan: Plan, target: Path) -> dict[str, Any]:
     files["experiment.yaml"] = plan.file.read_bytes()
     files["environment/constraints.txt"] = (ROOT / "requirements" / "constraints.txt").read_bytes()
     files["environment/installed.txt"] = _installed().encode()
+    for path in sorted((plan.folder / "tuned").glob("*/*/*")):
+        files[f"tuned/{path.relative_to(plan.folder / 'tuned')}"] = path.read_bytes()
     whole = [run for run in plan.runs if RunFolder(plan.run_folder(run)).result() is not None]
     for run in whole:
         folder = plan.run_folder(run)
@@ -109,8 +111,12 @@ def merge_bundle(archive: Path, results: Path, keep: str | None = None) -> dict[
         counts = {"taken": 0, "kept": 0, "conflicts": len(conflicts)}
         for here, there in pairs:
             counts["taken" if _take(here, there, target, conflicts, keep) else "kept"] += 1
-        if not (target / "experiment.yaml").is_file():
-            shutil.copyfile(source / "experiment.yaml", target / "experiment.yaml")
+        others = [source / "experiment.yaml", *(p for p in source.glob("tuned/*/*/*") if p.is_file())]
+        for path in others:
+            there = target / path.relative_to(source)
+            if not there.is_file():
+                there.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, there)
     return {"experiment": manifest["experiment"], "file": target / "experiment.yaml", **counts}
 
 

@@ -4,9 +4,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from harness.paths import shown
 from harness.plan import catalogue
+from harness.plan.experiment import DEFAULT
 from harness.plan.grid import Cell, Run
 from harness.plan.plan import Plan
+from harness.plan.tuned import read_tuned
 from harness.plan.yamlfile import read_yaml
 from harness.report.digest import failure
 from harness.runs.folder import RunFolder
@@ -21,8 +24,25 @@ def explanation(plan: Plan, cell: Cell) -> str:
     for run in runs:
         lines += [*_run(plan, run), ""]
     lines += [*_configuration(plan, cell), "", *_older(plan, runs)]
-    lines.append("study: none; the arguments are those of config/variants.yaml and the experiment")
+    lines.append(_study(plan, cell))
     return "\n".join(lines) + "\n"
+
+
+def _study(plan: Plan, cell: Cell) -> str:
+    """Return the search that the arguments come from, or where else they come from."""
+    study, source = cell.study, plan.experiment.source(cell.variant)
+    if study is None:
+        own = "those of config/variants.yaml and the experiment"
+        return f"study: none; the arguments are {own if source == DEFAULT else f'those of {source}'}"
+    told = f"study: {study.hash[:8]}, {shown(plan.tuned_file(study))}"
+    if cell.waits:
+        return f"{told}: still to be done, so the arguments above are the defaults"
+    found = read_tuned(plan.tuned_file(study))
+    won, commit = found.selection, found.commit or "unknown"
+    return (
+        f"{told}: trial {won['trial']} of {found.search['trials']}, {won['score']:.4f} on the selection rows "
+        f"(defaults {won['defaults']:.4f}), searched at commit {commit}"
+    )
 
 
 def _run(plan: Plan, run: Run) -> Iterator[str]:

@@ -15,7 +15,6 @@ from harness.plan.study import Study
 from harness.plan.tuned import SCHEMA_VERSION, Tuned, read_tuned
 from harness.plan.tuning import SETTINGS
 from harness.runs.atomic import write_text
-from harness.runs.provenance import commit
 from harness.tune.session import BEYOND, Session
 from harness.tune.trial import Course
 
@@ -67,6 +66,7 @@ def _record(session: Session, trial: optuna.trial.FrozenTrial) -> Record:
     return {
         "trial": trial.number,
         "worker": trial.user_attrs.get("worker"),
+        "code": trial.user_attrs.get("code", {}),
         "outcome": outcome,
         "defaults": bool(trial.user_attrs.get("defaults")),
         "values": trial.params,
@@ -85,7 +85,6 @@ def _tuned(study: Study, records: list[Record]) -> Tuned:
         raise HarnessError(f"{study.name}: none of {len(settled)} trials has a score: {reasons}")
     best = settled[ledger["best_at"] - 1]
     values = {**study.defaults(), **best["values"]}
-    here = commit()
     return Tuned(
         schema_version=SCHEMA_VERSION,
         method=study.cells[0].method.name,
@@ -106,8 +105,8 @@ def _tuned(study: Study, records: list[Record]) -> Tuned:
         space={name: dimension.as_json() for name, dimension in study.space.items()},
         budget=study.tuning.budget,
         search=_search(study, records, ledger),
-        commit=here["commit"],
-        dirty=here["dirty"],
+        commit=best["code"].get("commit"),
+        dirty=best["code"].get("dirty"),
     )
 
 

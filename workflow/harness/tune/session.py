@@ -27,9 +27,11 @@ from harness.plan.plan import Plan
 from harness.plan.study import Study, Values
 from harness.plan.tuning import SETTINGS
 from harness.runs.lock import is_held
+from harness.runs.provenance import commit
 from harness.tune.storage import open_storage, study_folder
 from harness.tune.trial import declared_passes
 
+CODE = ("commit", "dirty")
 KILLED, BEYOND = "killed", "beyond the budget"
 
 
@@ -45,8 +47,9 @@ class Session:
         self.plan, self.study, self.worker = plan, study, worker
         self.folder = study_folder(plan, study)
         self.storage = open_storage(plan, study)
+        self.code = {key: value for key, value in commit().items() if key in CODE} if worker else {}
         with self._alone():
-            name, pruner = f"{study.name}-{study.hash}", _pruner(study)
+            name, pruner = f"{plan.experiment.name}/{study.name}-{study.hash}", _pruner(study)
             if name not in optuna.get_all_study_names(self.storage):
                 optuna.create_study(storage=self.storage, study_name=name, direction="maximize")
             self.optuna = optuna.load_study(storage=self.storage, study_name=name, pruner=pruner)
@@ -64,6 +67,7 @@ class Session:
             self._have_defaults()
             trial = self.optuna.ask(_distributions(self.study))
             trial.set_user_attr("worker", self.worker)
+            trial.set_user_attr("code", self.code)
             values = {**self.study.defaults(), **trial.params}
             if not self._fits(trial, values):
                 self.fail(trial, BEYOND)

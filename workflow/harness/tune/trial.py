@@ -1,9 +1,12 @@
 """One trial: the trainings of some arguments, as runs are trained, on the selection rows alone."""
 
+import gc
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import torch
 
 from harness.core.loop import SELECTION, Evaluation, Training
 from harness.core.streams import stream_seed
@@ -12,6 +15,7 @@ from harness.methods.interface import Passes
 from harness.plan.cost import forward_equivalents, training_passes
 from harness.plan.grid import Cell
 from harness.plan.plan import Plan
+from harness.runs.device import next_smaller
 from harness.runs.prepare import prepare
 
 log = logging.getLogger(__name__)
@@ -97,26 +101,44 @@ class _Teller:
 def _train(
     plan: Plan, cell: Cell, seed: int, course: Course, teller: _Teller, check: Callable[[], None]
 ) -> float:
-    """Train one cell; return its score by the protocol's selection rule."""
+    """Train one cell, on fewer examples at a time where memory runs out, as runs do."""
+    size, told = plan.experiment.micro_batch, len(course.scores)
+    while True:
+        try:
+            return _train_whole(plan, cell, seed, course, teller, check, size)
+        except torch.OutOfMemoryError:
+            size = next_smaller(size, cell.protocol.batch_size)
+            del course.scores[told:]
+        log.warning("%s: out of memory; goes on with %d examples at a time", cell.name, size)
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _train_whole(
+    plan: Plan,
+    cell: Cell,
+    seed: int,
+    course: Course,
+    teller: _Teller,
+    check: Callable[[], None],
+    micro_batch: int | None,
+) -> float:
+    """Train one cell from its beginning; return its score by the protocol's selection rule."""
     protocol = cell.protocol.model_copy(update={"record_report_curve": False})
     ready = prepare(plan, cell, seed, report=False)
-    if plan.experiment.micro_batch and plan.experiment.micro_batch < protocol.batch_size:
-        ready.encoder.micro_batch = plan.experiment.micro_batch
+    ready.encoder.micro_batch = micro_batch if micro_batch and micro_batch < protocol.batch_size else None
     method = type(cell.method)(cell.method.arguments)
     trainer = Trainer(ready.encoder, method, cell.task, protocol, ready.streams, ready.data, check)
     before = asdict(course)
 
-    def spent() -> None:
-        _add(course, before, trainer)
-
     def on_evaluation(_: Evaluation) -> None:
-        spent()
+        _add(course, before, trainer)
         teller.tell(_score(trainer.record, cell), trainer.step == trainer.batches)
 
     try:
         trainer.run(lambda _: None, on_evaluation)
     finally:
-        spent()
+        _add(course, before, trainer)
     score = _score(trainer.record, cell)
     if score is None:
         raise NoScoreError(f"{cell.task.rank} is not defined on the selection rows of {cell.task_name}")
