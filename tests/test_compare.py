@@ -125,11 +125,12 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, done.stdout
 
 
-def test_it_runs_and_prints_score_and_cost(compared: tuple[Path, str]) -> None:
+def test_it_runs_and_prints_scores_tests_and_cost(compared: tuple[Path, str]) -> None:
     folder, told = compared
     assert "2 runs, 2 to do" in told
     assert "mine, vanilla on rotten_tomatoes: Scores" in told and "on rotten_tomatoes: Cost" in told
-    assert told.count("| mine ") == 2 and "2 of 2 runs" in told
+    assert "on rotten_tomatoes: Claims" in told
+    assert told.count("| mine ") == 3 and "2 of 2 runs" in told
     assert len(list(folder.glob("results/compare-*/runs/*/*/*/*/result.json"))) == 2
 
 
