@@ -9,7 +9,7 @@ import pytest
 
 from harness.cli import main
 from harness.errors import HarnessError, MistakesError
-from harness.paths import CONFIG, ROOT
+from harness.paths import CONFIG
 from harness.plan.comparison import Asked, comparison, write_comparison
 from harness.plan.experiment import load_experiment
 from harness.plan.plan import make_plan
@@ -39,6 +39,17 @@ def test_another_experiment_lends_settings_and_the_arguments_of_these_variants()
     assert made.settings == {**QUICK.settings, "learning_rate": 1e-3}
     assert made.variants["mat"].arguments == {"steps_delta": 2, "steps_theta": 2, "radius": 0.5}
     assert "freelb" not in made.variants and made.banner is None and made.device == "cpu"
+
+
+def test_searches_are_lent_with_the_variants_that_ask_for_them() -> None:
+    like = load_experiment(CONFIG / "quick-tuned.yaml")
+    assert comparison(asked(), like).tuning is None
+    both = comparison(asked(variants=["vanilla", "vanilla-tuned"]), like)
+    assert both.tuning is not None and both.tuning.trials == like.tuning.trials and not both.tuning.space
+    with pytest.raises(MistakesError, match="mat-tuned takes over what mat has: name both"):
+        comparison(asked(variants=["mat-tuned"]), like)
+    with pytest.raises(MistakesError, match="the arguments of mat-tuned are tuned"):
+        comparison(asked(variants=["mat", "mat-tuned"], pairs=["mat-tuned.radius=1"]), like)
 
 
 def test_what_is_set_wins_over_what_is_lent_for_a_task() -> None:
@@ -154,8 +165,3 @@ def test_a_dry_run_trains_nothing_and_tells_how_to_go_on(
     told = capsys.readouterr().out
     assert "6 runs, 6 to do" in told and "to run it: snakemake --snakefile" in told
     assert [path.name for path in tmp_path.rglob("*.*") if path.is_file()] == ["experiment.yaml"]
-
-
-def test_importing_the_package_imports_nothing_heavy() -> None:
-    code = "import harness, sys; sys.exit(bool({'pandas', 'torch', 'pydantic'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -2,9 +2,9 @@
 
 ``console`` blocks are run line by line in a copy of the repository, and what is shown below a command must
 be in its output in this order (numbers and hashes may differ, ``...`` stands for anything). A command whose
-shown output begins with ``error:`` must fail. ``python`` blocks are run. A comment above a block says
+shown output has ``error:`` or ``FAILED`` must fail. ``python`` blocks are run. A comment above a block says
 otherwise: ``<!-- file: PATH -->`` (it is that file), ``<!-- with: OLD -> NEW -->`` (it is run with smaller
-settings, its output is not compared), or a reason of ``markdown.UNTESTED``. A block of ``text``, or of no
+settings, its output is not compared), or a reason of ``codeblocks.UNTESTED``. A block of ``text``, or of no
 language, is shown only.
 """
 
@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from codeblocks import Block, blocks
 from copies import copy_of_the_repository
-from markdown import Block, blocks
 
 from harness.cli import build_parser
 from harness.paths import ROOT
@@ -104,19 +104,19 @@ def dry(command: str, place: str) -> str:
 
 
 def failing(shown: list[str]) -> bool:
-    return any(line.startswith("error:") for line in shown)
+    return any(line.startswith(("error:", "FAILED")) for line in shown)
 
 
 def must_show(what: str, shown: list[str], output: str) -> None:
-    """Lines are shown as they come, one after the other but for ``...``."""
+    """Lines are shown in their order; ``...`` stands for other lines, or for more of a line."""
     lines, position = [plain(line) for line in output.splitlines()], 0
     for line in shown:
+        pattern = re.compile(re.escape(plain(line)).replace(r"\.\.\.", ".*"))
         if line.strip() in ("", "..."):
             continue
-        assert plain(line) in lines[position:], (
-            f"{what}: {line!r} is not in its output, or not there:\n{output}"
-        )
-        position = lines.index(plain(line), position) + 1
+        found = [n for n, said in enumerate(lines[position:], position) if pattern.fullmatch(said)]
+        assert found, f"{what}: {line!r} is not there in its output:\n{output}"
+        position = found[0] + 1
 
 
 def plain(line: str) -> str:

@@ -24,7 +24,7 @@ from harness.paths import ROOT
 from harness.plan.grid import Run
 from harness.plan.plan import Plan, write_plan
 from harness.report import digest
-from harness.report.comparisons import write_comparisons
+from harness.report.comparisons import comparisons_path, write_comparisons
 from harness.report.database import DatabaseStore
 from harness.report.frame import build_frame, frame_path, write_frame
 from harness.report.mirror import entry_of, folders, mirror
@@ -136,6 +136,8 @@ def test_comparisons_hold_every_reported_example_of_every_run(plan: Plan) -> Non
         expected = logits[:, 0] if task == "stsb" else logits.argmax(1)
         assert rows["prediction"].tolist() == expected.tolist()
         assert rows["label"].tolist() == whole["label"].tolist()
+    found.to_parquet(comparisons_path(plan.folder))  # as earlier versions wrote it: it does not say from what
+    pd.testing.assert_frame_equal(pd.read_parquet(write_comparisons(plan)), found)
 
 
 def content(database: Path, experiment: str) -> dict[str, list[tuple[Any, ...]]]:

@@ -63,7 +63,7 @@ class Cluster:
         return [(row[0], row[1].split(" ")[0], row[4]) for row in ours]
 
 
-def until(what: str, happened: Callable[[], Any], seconds: float = 120) -> Any:
+def until(what: str, happened: Callable[[], Any], seconds: float = 300) -> Any:
     """Return what ``happened`` returns once it is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

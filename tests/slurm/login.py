@@ -15,7 +15,7 @@ EDITS = {
     r"# slurm_partition: NAME .*": "slurm_partition: gpu",
     r"status-checks: 20 .*": "status-checks: 2",
     r"latency-wait: 60 .*": "latency-wait: 10",
-    r"USR1@180": "USR1@30",
+    r"USR1@180": "USR1@35",
     r"retries: 2 .*": "retries: 1",
 }
 

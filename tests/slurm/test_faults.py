@@ -32,15 +32,31 @@ class Fault:
     def strike(self, cluster: Cluster, login: Login) -> None:
         job = cluster.job_of(login.folder, f"_{self.variant}_seed1")
         if not self.job and job and job[1] == "RUNNING" and login.trains(self.variant):
+            if not self.is_time(cluster, job[0]):
+                return
             self.job = job[0]
             cluster.ask(*(part.replace("JOB", self.job) for part in self.command))
 
+    def is_time(self, cluster: Cluster, job: str) -> bool:
+        return True
+
+
+class OutOfTime(Fault):
+    """A time limit at the end of the job's present minute, set while there is time for a warning."""
+
+    def is_time(self, cluster: Cluster, job: str) -> bool:
+        *hours, minutes, seconds = map(
+            int, cluster.ask("squeue", "-h", "-j", job, "-o", "%M").strip().split(":")
+        )
+        self.command = ("scontrol", "update", "JobId=JOB", f"TimeLimit={minutes + 1}")
+        return not hours and seconds < 20
+
 
 def hurry(cluster: Cluster, folder: Path) -> None:
-    """Let requeued jobs start now, not after SLURM's two minutes."""
+    """Let requeued jobs start now, not after SLURM's two minutes, and with time enough."""
     for number, (state, _) in cluster.jobs(folder).items():
         if state == "PENDING":  # or has been until now
-            cluster.tell("scontrol", "update", f"JobId={number}", "StartTime=now")
+            cluster.tell("scontrol", "update", f"JobId={number}", "StartTime=now", "TimeLimit=20")
 
 
 def undisturbed(login: Login) -> "subprocess.Popen[str]":
@@ -61,7 +77,7 @@ def test_jobs_that_fail_are_cancelled_are_requeued_and_run_out_of_time(
     faults = {
         "r3f": Fault("r3f", "scancel", "JOB"),
         "freelb": Fault("freelb", "scontrol", "requeue", "JOB"),
-        "vanilla": Fault("vanilla", "scontrol", "update", "JobId=JOB", "TimeLimit=1"),
+        "vanilla": OutOfTime("vanilla"),
     }
     snakemake, reference = login.start(), undisturbed(calm)
     while snakemake.poll() is None:

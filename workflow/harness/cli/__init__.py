@@ -8,16 +8,19 @@ import pkgutil
 import sys
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, unknown
 
 EPILOG = """\
 examples:
+  python -m harness methods
   python -m harness plan quick
   python -m harness fetch paper
   python -m harness run --task stsb --model minilm --method mat --seed 1
+  python -m harness compare --methods vanilla,mat --tasks rotten_tomatoes --like quick
   python -m harness tables quick
 
 EXPERIMENT is a file, or the name of one in config/ (quick stands for config/quick.yaml).
+python -m harness COMMAND --help tells more of a command, and gives an example.
 """
 
 
@@ -33,19 +36,29 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     for module in sorted(pkgutil.iter_modules([str(Path(__file__).parent)]), key=lambda m: m.name):
         if not module.name.startswith("_"):
             importlib.import_module(f"harness.cli.{module.name}").register(commands)
+    commands._choices_actions.sort(key=lambda action: action.dest)  # argparse keeps the order of arrival
     return parser, dict(commands.choices)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status (0 done, 1 a plain error, 2 wrong usage)."""
-    chosen = build_parser()[0].parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser, commands = build_parser()
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
+        print(f"error: {unknown('command', arguments[0], commands)}", file=sys.stderr)
+        return 2
+    chosen = parser.parse_args(arguments)
     if not getattr(chosen, "online", False):  # read by the Hub's libraries when they are imported
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        return int(chosen.command(chosen) or 0)
+        status = int(chosen.command(chosen) or 0)
+        sys.stdout.flush()
+        return status
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
+    except BrokenPipeError:  # who reads the output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
     return 1

@@ -11,14 +11,23 @@ if TYPE_CHECKING:
 
 EXAMPLE = """compare --methods mine,vanilla,mat --tasks rotten_tomatoes --seeds 5
   python -m harness compare --methods mine,vanilla --tasks stsb --like quick --set mine.size=0.01"""
-TABLES = ("main", "cost")
+TABLES = ("main", "claims", "cost")
 
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    parser = add_command(commands, "compare", run, "run methods side by side and print the table", EXAMPLE)
-    parser.add_argument("--methods", required=True, metavar="V,V", help="variants, parted by commas")
-    parser.add_argument("--tasks", required=True, metavar="T,T", help="tasks, parted by commas")
+    parser = add_command(
+        commands, "compare", run, "run methods side by side, print scores, tests and cost", EXAMPLE
+    )
+    parser.add_argument(
+        "--methods",
+        required=True,
+        metavar="V,V",
+        help="variants, parted by commas (python -m harness methods)",
+    )
+    parser.add_argument(
+        "--tasks", required=True, metavar="T,T", help="tasks, parted by commas (python -m harness tasks)"
+    )
     parser.add_argument("--models", default="minilm", metavar="M,M", help="models (default: minilm)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 1 to N (default: 3)")
     parser.add_argument(
@@ -38,7 +47,7 @@ def register(commands: Commands) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Write the experiment, run it through Snakemake, print score and cost; 1 where runs are missing."""
+    """Write the experiment, run it through Snakemake, print the tables; 1 where runs are missing."""
     from harness.plan.comparison import comparison, write_comparison
     from harness.plan.experiment import load_experiment
     from harness.plan.plan import make_plan
@@ -64,25 +73,27 @@ def _asked(chosen: argparse.Namespace) -> "Asked":
         "methods_dirs": chosen.methods_dir,
     }
     return Asked(
-        variants=chosen.methods.split(","),
-        tasks=chosen.tasks.split(","),
-        models=chosen.models.split(","),
+        variants=_names(chosen.methods),
+        tasks=_names(chosen.tasks),
+        models=_names(chosen.models),
         seeds=chosen.seeds,
         pairs=chosen.set,
         places={key: value for key, value in places.items() if value},
     )
 
 
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def _print_plan(plan: "Plan") -> None:
     from harness.paths import shown
-    from harness.report.past import hours, rates
+    from harness.report.past import hours, hours_told, rates
     from harness.runs.folder import RunFolder
 
     waiting = [run_ for run_ in plan.runs if RunFolder(plan.run_folder(run_)).result() is None]
-    needed, unknown = hours(waiting, rates(plan.results))
-    told = f"; nothing is known of {unknown} runs" if unknown else ""
     print(f"{shown(plan.file)}: {len(plan.runs)} runs, {len(waiting)} to do")
-    print(f"by past runs about {needed:.1f} hours, one after the other{told}", flush=True)
+    print(hours_told(*hours(waiting, rates(plan.results)), len(waiting)), flush=True)
 
 
 def _print_tables(plan: "Plan") -> None:

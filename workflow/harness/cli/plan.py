@@ -20,11 +20,20 @@ mean) at {:g} TFLOP/s sustained (gpu_tflops)"""
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    parser = add_command(commands, "plan", run, "check an experiment and write its plan", "plan quick")
+    parser = add_command(
+        commands,
+        "plan",
+        run,
+        "check an experiment, write its plan, tell its cost",
+        "plan quick\n  python -m harness plan paper --runs",
+    )
     add_experiment(parser)
     parser.add_argument("--runs", action="store_true", help="list every run with its key")
     parser.add_argument(
-        "--limit", type=float, metavar="HOURS", help="most hours of runs to do that are no error (24)"
+        "--limit",
+        type=float,
+        metavar="HOURS",
+        help="an error above so many hours of runs to do (default: 24)",
     )
 
 
@@ -34,7 +43,7 @@ def run(chosen: argparse.Namespace) -> None:
 
     from harness.paths import shown
     from harness.plan.plan import make_plan, write_plan
-    from harness.report.past import LIMIT_HOURS, hours, must_be_within, rates, superseded
+    from harness.report.past import LIMIT_HOURS, hours, hours_told, must_be_within, rates, superseded
     from harness.runs.folder import RunFolder
 
     plan = make_plan(experiment_file(chosen.experiment), chosen.out)
@@ -53,8 +62,7 @@ def run(chosen: argparse.Namespace) -> None:
     counts = f"{len(plan.runs)} runs, {done} done, {len(waiting)} to do, {len(old)} superseded"
     print(f"{counts}; plan: {shown(path)}")
     needed, unknown = hours(waiting, rates(chosen.out))
-    untold = f"; nothing is known of {unknown} runs" if unknown else ""
-    print(f"by past runs about {needed:.1f} hours, one after the other{untold}")
+    print(hours_told(needed, unknown, len(waiting)))
     if advice := plan.must_be_fetched():
         print(advice)
     must_be_within(LIMIT_HOURS if chosen.limit is None else chosen.limit, needed, len(waiting))

@@ -15,12 +15,15 @@ def register(commands: Commands) -> None:
 def run(chosen: argparse.Namespace) -> None:
     """Print the stored main table; makes nothing."""
     from harness.errors import HarnessError
+    from harness.paths import shown
     from harness.plan.experiment import load_experiment
 
-    folder = chosen.out / load_experiment(experiment_file(chosen.experiment)).name
+    file = experiment_file(chosen.experiment)
+    folder = chosen.out / load_experiment(file).name
     table = folder / "tables" / "main.md"
     if not table.is_file():
-        raise HarnessError(f"{table}: there is no such file; make it with: snakemake tables")
+        command = f"snakemake tables --configfile {shown(file)}"
+        raise HarnessError(f"{table}: there is no such file; make it with: {command}")
     print(table.read_text(encoding="utf-8"))
     print(f"tables:  {folder}/tables/*.md *.tex *.csv *.html")
     print(f"figures: {folder}/figures/*.png *.pdf")

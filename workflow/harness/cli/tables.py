@@ -4,14 +4,18 @@ import argparse
 
 from harness.cli._common import Commands, add_command, add_out, experiment_file
 
+EXAMPLE = "tables quick\n  python -m harness tables --reference quick"
+
 
 def register(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(
-        commands, "tables", run, "make tables and figures from whatever results exist", "tables quick"
+        commands, "tables", run, "make tables and figures from whatever results exist", EXAMPLE
     )
     parser.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="a file, or a name in config/")
-    parser.add_argument("--reference", metavar="NAME", help="of tracked results in results/reference/")
+    parser.add_argument(
+        "--reference", metavar="NAME", help="tracked results in results/reference/, instead of an experiment"
+    )
     add_out(parser)
 
 

@@ -11,7 +11,7 @@ def register(commands: Commands) -> None:
         commands,
         "track",
         run,
-        "mirror run folders into MLflow, export what tables and figures read",
+        "mirror runs into MLflow, export what tables and figures read (a step of the workflow)",
         "track quick",
     )
     add_experiment(parser)

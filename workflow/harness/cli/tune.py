@@ -19,9 +19,11 @@ def register(commands: Commands) -> None:
     )
     add_experiment(parser)
     parser.add_argument(
-        "--study", metavar="S", help="one search, TASK/MODEL/VARIANT (default: all, then tuned)"
+        "--study", metavar="S", help="just this search, TASK/MODEL/VARIANT (default: all, then tuned)"
     )
-    parser.add_argument("--worker", type=int, default=1, metavar="K", help="number of this worker (1)")
+    parser.add_argument(
+        "--worker", type=int, default=1, metavar="K", help="number of this worker (default: 1)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the experiment's)")
     parser = add_command(
         commands, "tuned", tuned, "write the tuned files of finished searches, draw all", "tuned quick-tuned"

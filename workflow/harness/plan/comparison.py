@@ -10,7 +10,7 @@ import yaml
 
 from harness.errors import HarnessError, MistakesError, unknown
 from harness.paths import RESULTS, shown
-from harness.plan.experiment import COMPUTING, Experiment, load_experiment
+from harness.plan.experiment import COMPUTING, TUNED, Experiment, load_experiment
 from harness.plan.keys import digest
 from harness.plan.protocol import Protocol
 from harness.plan.resolve import resolve
@@ -47,7 +47,7 @@ def comparison(asked: Asked, like: Experiment | None = None) -> Experiment:
         MistakesError: unknown names and keys and wrong values, all of them.
     """
     values = _lent(asked, like)
-    mistakes = _set(values, asked.pairs)
+    mistakes = [*_alone(values["variants"]), *_set(values, asked.pairs)]
     if asked.seeds < 1:
         mistakes.append(f"--seeds {asked.seeds}: expected 1 or more")
     if mistakes:
@@ -71,7 +71,18 @@ def _lent(asked: Asked, like: Experiment | None) -> dict[str, Any]:
     for key in ("tasks", "models", "variants"):
         changes = lent.get(key, {})
         lent[key] = {name.replace("/", "--"): changes.get(name) or {} for name in getattr(asked, key)}
+    tuned = {c.get("of") or name for name, c in lent["variants"].items() if c.get("arguments") == TUNED}
+    if not tuned:
+        lent.pop("tuning", None)
+    elif "space" in lent.get("tuning", {}):
+        lent["tuning"]["space"] = {n: one for n, one in lent["tuning"]["space"].items() if n in tuned}
     return lent | dict(asked.places)
+
+
+def _alone(variants: Mapping[str, Any]) -> list[str]:
+    """Tell of variants that take arguments over from one that is not asked for."""
+    others = {name: change.get("of") for name, change in variants.items()}
+    return [f"{n} takes over what {o} has: name both" for n, o in others.items() if o and o not in variants]
 
 
 def _set(values: dict[str, Any], pairs: Sequence[str]) -> list[str]:
@@ -83,7 +94,11 @@ def _set(values: dict[str, Any], pairs: Sequence[str]) -> list[str]:
         if not equals:
             mistakes.append(f"--set {pair}: expected KEY=VALUE")
         elif dot and variant in values["variants"]:
-            values["variants"][variant].setdefault("arguments", {})[argument] = read_value(text)
+            arguments = values["variants"][variant].setdefault("arguments", {})
+            if isinstance(arguments, str):
+                mistakes.append(f"--set {pair}: the arguments of {variant} are {arguments}")
+            else:
+                arguments[argument] = read_value(text)
         elif dot:
             mistakes.append(f"--set {pair}: {unknown('variant', variant, values['variants'])}")
         elif key in OWN:

@@ -50,7 +50,7 @@ def write_comparisons(plan: Plan) -> Path:
         if folder.result_path.is_file() and folder.predictions_path.is_file():
             groups.setdefault((run.cell.task_name, run.cell.model_name), []).append((run, folder))
     schema = SCHEMA.with_metadata({MADE_FROM: _digest(groups)})
-    if path.is_file() and pq.read_schema(path).metadata.get(MADE_FROM) == schema.metadata[MADE_FROM]:
+    if path.is_file() and (pq.read_schema(path).metadata or {}).get(MADE_FROM) == schema.metadata[MADE_FROM]:
         return path
     with (
         whole_file(path) as temporary,

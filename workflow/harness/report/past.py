@@ -89,6 +89,14 @@ def hours(runs: list[Run], known: Rates) -> tuple[float, int]:
     return total / 3600, unknown
 
 
+def hours_told(needed: float, unknown: int, runs: int) -> str:
+    """Return the hours that ``hours`` gave for ``runs`` in words."""
+    if unknown == runs:
+        return "no past run tells how long they take" if runs else "nothing to do"
+    rest = f"; nothing is known of {unknown} runs" if unknown else ""
+    return f"by past runs about {needed:.1f} hours, one after the other{rest}"
+
+
 def must_be_within(limit: float, needed: float, runs: int) -> None:
     """Ask for a flag before much is started.
 
