@@ -7,7 +7,7 @@ CONFIG := config/$(EXPERIMENT).yaml
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: bench test-slurm docs magnitudes help setup fetch reproduce tables reference smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
+.PHONY: bench test-slurm docs magnitudes help setup fetch reproduce tables report reference smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -30,8 +30,11 @@ fetch: setup  ## download and lock what the experiment needs from the Hub
 reproduce: setup  ## run the experiment to its tables and print the main one
 	$(BIN)/snakemake all --configfile $(CONFIG); status=$$?; $(BIN)/python -m harness show $(EXPERIMENT); exit $$status
 
-tables: setup  ## make the tables again from stored runs; trains nothing
+tables: setup  ## make tables, figures and report again from stored runs; trains nothing
 	$(if $(REFERENCE),$(BIN)/python -m harness tables --reference $(REFERENCE),$(BIN)/snakemake tables --quiet --configfile $(CONFIG))
+
+report: tables  ## the same, and say where the page lies (results/EXPERIMENT/report.html)
+	@echo "report: results/$(if $(REFERENCE),reference/$(REFERENCE),$(EXPERIMENT))/report.html"
 
 reference: setup  ## make the finished experiment the tracked reference of its name
 	$(BIN)/python -m harness reference $(EXPERIMENT)

@@ -25,8 +25,10 @@ rule all:
         WORKFLOW.results,
         lambda wildcards: tuned_results(wildcards),
         WORKFLOW.tables,
+        WORKFLOW.figures,
+        WORKFLOW.report,
     message:
-        f"{WORKFLOW.folder}: all runs and tables are there"
+        f"{WORKFLOW.folder}: all runs, tables and figures are there"
 
 
 include: "workflow/rules/data.smk"

@@ -9,7 +9,7 @@ import pytest
 
 from harness.cli import main
 from harness.errors import HarnessError, MistakesError
-from harness.paths import CONFIG, ROOT
+from harness.paths import CONFIG
 from harness.plan.comparison import Asked, comparison, write_comparison
 from harness.plan.experiment import load_experiment
 from harness.plan.plan import make_plan
@@ -154,8 +154,3 @@ def test_a_dry_run_trains_nothing_and_tells_how_to_go_on(
     told = capsys.readouterr().out
     assert "6 runs, 6 to do" in told and "to run it: snakemake --snakefile" in told
     assert [path.name for path in tmp_path.rglob("*.*") if path.is_file()] == ["experiment.yaml"]
-
-
-def test_importing_the_package_imports_nothing_heavy() -> None:
-    code = "import harness, sys; sys.exit(bool({'pandas', 'torch', 'pydantic'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

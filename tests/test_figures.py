@@ -1,11 +1,24 @@
-"""Figures: the same bytes each time, looks that can be told apart, files that appear whole."""
+"""Figures and report: the same bytes each time, looks that can be told apart, files that appear whole."""
 
+import re
+from html import escape
+from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 
 import pytest
+import toyplan
+from planted import frame_from_folders, plant
 
 from harness.plan import catalogue
+from harness.plan.figures import FORMS, figures_of
+from harness.plan.plan import Plan
+from harness.report.export import export
 from harness.report.figures import style
+from harness.report.figures.figures import DRAW, write_figures
+from harness.report.figures.inflation import expected_best
+from harness.report.render import render
+from harness.report.tables import rows_of_frame
 
 
 def drawn(path: Path) -> dict[str, bytes]:
@@ -40,3 +53,75 @@ def test_every_variant_has_a_look_of_its_own_that_does_not_depend_on_the_others(
     main = [found[name] for name in ("vanilla", "freelb", "smart", "mat")]
     for part in ("colour", "marker", "line"):
         assert len({str(getattr(look, part)) for look in main}) == 4
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return toyplan.plan(
+        tmp_path,
+        tasks=["rotten_tomatoes", "stsb"],
+        variants=["vanilla", "freelb", "mat"],
+        seeds=[1, 2, 3],
+        settings={"epochs": 3, "batch_size": 8, "train_rows": 16, "selection_rows": 16, "max_length": 16},
+    )
+
+
+def drawn_all(plan: Plan, folder: Path) -> dict[str, bytes]:
+    runs = rows_of_frame(frame_from_folders(plan))
+    return {p.name: p.read_bytes() for p in write_figures(plan.as_json(), runs, {}, folder)}
+
+
+def test_every_figure_is_drawn_of_whatever_runs_exist_and_its_caption_says_how_many(
+    plan: Plan, tmp_path: Path
+) -> None:
+    names = {f"{name}.{form}" for name in DRAW for form in FORMS}
+    assert set(drawn_all(plan, tmp_path / "none")) == names
+    for run in plan.runs:
+        if run.name != "stsb/tiny/mat/seed3":
+            status = "collapsed" if run.seed == 1 else "ok"
+            plant(plan, run, 0.5 + run.seed / 10, status, curve=[(2, 0.5), (4, 0.7), (6, 0.6)])
+    some = drawn_all(plan, tmp_path / "some")
+    assert some == drawn_all(plan, tmp_path / "again") and set(some) == names
+    assert (tmp_path / "none" / "seeds.txt").read_text().startswith("Every seed a point (n = 0 runs a cell)")
+    for name in DRAW:
+        assert b"n = 2 to 3" in some[f"{name}.txt"]
+
+
+def test_which_figures_there_are_is_known_from_the_plan(plan: Plan, tmp_path: Path) -> None:
+    assert figures_of(plan.as_json()) == list(DRAW)
+    (tmp_path / "one").mkdir()
+    alone = toyplan.plan(tmp_path / "one")
+    assert figures_of(alone.as_json()) == ["seeds"]
+
+
+def test_the_expected_best_of_many_evaluations_is_exact() -> None:
+    curve = [0.5, 0.9, 0.7, 0.6]
+    for k, found in enumerate(expected_best(curve, 4), 1):
+        best = [max(0.6, *others) if others else 0.6 for others in combinations(curve[:-1], k - 1)]
+        assert found == pytest.approx(fmean(best) - 0.6)
+    assert expected_best([0.4], 1) == [0.0]
+
+
+def test_the_report_holds_everything_and_reaches_for_nothing(plan: Plan) -> None:
+    for run in plan.runs[:-1]:
+        plant(plan, run, 0.5, subset="<b>&", curve=[(2, 0.5), (4, 0.7)])
+    export(plan)
+    *files, path = render(plan.as_json(), plan.folder, plan.folder, "# toy: 1 failed <here>")
+    text = path.read_text()
+    assert path == plan.folder / "report.html" and files[0].name == "main.md"
+    assert not re.search(r"https?:|<script|<link|@import|url\(", text)
+    assert set(re.findall(r'src="([^,"]*)', text)) == {"data:image/png;base64"}
+    links, anchors = re.findall(r'href="#([^"]*)"', text), re.findall(r'id="([^"]*)"', text)
+    assert links == anchors and text.count("href=") == len(links)
+    tables = {f"table-{p.stem}" for p in files if p.suffix == ".md"}
+    assert set(anchors) == tables | {f"figure-{name}" for name in DRAW} | {
+        "coverage", "failures", "environment",
+    }  # fmt: skip
+    assert "&lt;b&gt;&amp;" in text and "1 failed &lt;here&gt;" in text and "<here>" not in text
+    assert "2/3: 1 missing" in text and "c0ffee" in text
+    for name in DRAW:
+        caption = (plan.folder / "figures" / f"{name}.txt").read_text().strip()
+        assert f"<figcaption>{escape(caption)}</figcaption>" in text
+    first = path.read_bytes()
+    render(plan.as_json(), plan.folder, plan.folder, "# toy: 1 failed <here>")
+    assert path.read_bytes() == first

@@ -20,11 +20,11 @@ from harness.paths import ROOT
 from harness.plan.plan import Plan, write_plan
 from harness.report import past
 from harness.report.bundle import make_bundle, merge_bundle
-from harness.report.comparisons import write_comparisons
 from harness.report.digest import FAILED
 from harness.report.explain import explanation
+from harness.report.export import EXPORTED, export
 from harness.report.reference import FOLDER, make_reference, reference_folder, render_reference
-from harness.report.tables import write_tables
+from harness.report.tables import rows_of_frame, tables, write_tables
 from harness.runs.execute import execute
 from harness.runs.folder import RunFolder
 from harness.runs.verify import compare, run_of, verify
@@ -40,11 +40,10 @@ def plan(tmp_path: Path) -> Plan:
 
 
 def finish(plan: Plan) -> None:
-    """Plant every run, and write frame and comparisons."""
+    """Plant every run, and export."""
     for run in plan.runs:
         plant(plan, run, 0.5 + run.seed / 10, curve=[(1, 0.5), (2, 0.6)])
-    frame_from_folders(plan).to_parquet(plan.folder / "frame.parquet")
-    write_comparisons(plan)
+    export(plan)
 
 
 def test_explain_names_runs_scores_configuration_commit_and_hashes(plan: Plan, tmp_path: Path) -> None:
@@ -134,7 +133,9 @@ def test_a_bundle_rebuilds_the_same_tables_in_another_clone(plan: Plan, tmp_path
     written = [
         {
             p.name: p.read_bytes()
-            for p in write_tables(one.as_json(), frame_from_folders(one), tmp_path / name)
+            for p in write_tables(
+                tables(one.as_json(), rows_of_frame(frame_from_folders(one)), {}), tmp_path / name
+            )
         }
         for one, name in ((plan, "a"), (other, "b"))
     ]
@@ -208,19 +209,26 @@ def test_a_reference_is_made_of_finished_experiments_and_renders_the_same_bytes(
         make_reference(plan, tmp_path / "reference")
     finish(plan)
     made = make_reference(plan, tmp_path / "reference")
-    assert {p.name for p in made.iterdir()} == {"plan.json", "frame.parquet", "comparisons.parquet", "tables"}
+    assert {p.name for p in made.iterdir()} == {"plan.json", *EXPORTED, "tables", "figures", "report.html"}
     shutil.rmtree(plan.results)
-    tracked = {p.name: p.read_bytes() for p in (made / "tables").iterdir()}
     again = render_reference(reference_folder("toy", tmp_path / "reference"), tmp_path / "again")
-    assert {p.name: p.read_bytes() for p in again} == tracked
+    assert content_of(again, tmp_path / "again") == rendered(made)
     with pytest.raises(HarnessError, match="unknown reference 'tyo'; did you mean 'toy'"):
         reference_folder("tyo", tmp_path / "reference")
 
 
 @pytest.mark.parametrize("reference", REFERENCES, ids=lambda path: path.name)
 def test_tracked_references_give_their_tracked_bytes(reference: Path, tmp_path: Path) -> None:
-    made = {path.name: path.read_bytes() for path in render_reference(reference, tmp_path)}
-    assert made == {path.name: path.read_bytes() for path in (reference / "tables").iterdir()}
+    assert content_of(render_reference(reference, tmp_path), tmp_path) == rendered(reference)
+
+
+def content_of(paths: list[Path], folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def rendered(reference: Path) -> dict[str, bytes]:
+    """Return tables, figures and report that lie in a reference."""
+    return content_of([*reference.glob("*/*"), reference / "report.html"], reference)
 
 
 def test_plan_tells_what_is_superseded_and_why(plan: Plan, tmp_path: Path) -> None:

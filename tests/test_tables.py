@@ -22,13 +22,13 @@ from harness.report import forms
 from harness.report.html import page
 from harness.report.published import load_published
 from harness.report.table import Table
-from harness.report.tables import make_table, rows_of_frame, write_tables
+from harness.report.tables import make_table, rows_of_frame, tables, write_tables
 from harness.runs.folder import RunFolder
 
 
 def table(plan: Plan, name: str, **changes: Any) -> Table:
     spec = load_tables()[name].model_copy(update=changes)
-    return make_table(name, spec, plan.as_json(), rows_of_frame(frame_from_folders(plan)))
+    return make_table(name, spec, plan.as_json(), rows_of_frame(frame_from_folders(plan)), {})
 
 
 @pytest.fixture
@@ -58,13 +58,17 @@ def test_every_mark_stands_in_its_cell_and_is_explained(plan: Plan) -> None:
     assert forms.markdown(table(plan, "main")) == (
         "# A toy experiment: Scores\n\n"
         "**toy**\n\n"
-        "| variant   | Rotten Tomatoes (accuracy) †   | STS-B (pearson) †   |\n"
+        "| variant   | Rotten Tomatoes (accuracy) §   | STS-B (pearson) §   |\n"
         "|-----------|--------------------------------|---------------------|\n"
         "| vanilla   | 78.0 ±10.6 r (3/3)             | 61.0 ±1.4 dsk (2/3) |\n"
         "| freelb    | 65.0 ±21.2 mcu (2/3)           | - mf (0/3)          |\n\n"
         "8 of 12 runs. Scores in percent; mean ± sample standard deviation over seeds "
         "(runs with a value / runs planned).\n\n"
-        "† = unequal n: 3, but 2 for freelb (tiny random BERT: Rotten Tomatoes (accuracy)); "
+        "bold = the best of its column, and what cannot be told from it (all pairs of rows; n.t.: 2 paired "
+        "seeds cannot reach p ≤ 0.05 in 2 comparisons, 7 can).\n\n"
+        "† = better than vanilla (n.t.: 2 paired seeds cannot reach p ≤ 0.05 in 2 comparisons, 7 can); it "
+        "speaks of the method.\n\n"
+        "§ = unequal n: 3, but 2 for freelb (tiny random BERT: Rotten Tomatoes (accuracy)); "
         "2, but 0 for freelb (tiny random BERT: STS-B (pearson)).\n\n"
         "m = missing: the run has not been made: rotten_tomatoes/tiny/freelb/seed3, "
         "stsb/tiny/freelb/seed2,3.\n\n"
@@ -83,14 +87,14 @@ def test_every_mark_stands_in_its_cell_and_is_explained(plan: Plan) -> None:
     assert forms.comma_separated(table(plan, "main")) == (
         "# toy\n"
         "model,variant,column,unit,mean,sd,smallest,largest,n,planned,missing,failed,diverged,collapsed,"
-        "unresolved,report_selected,subset,seen,ended,before\n"
+        "unresolved,report_selected,subset,seen,ended,before,best,better\n"
         "tiny,vanilla,Rotten Tomatoes (accuracy),percent,78.000000,10.583005,70.000000,90.000000,3,3,"
-        "0,0,0,0,0,1,0,0,0,0\n"
+        "0,0,0,0,0,1,0,0,0,0,0,\n"
         "tiny,vanilla,STS-B (pearson),percent,61.000000,1.414214,60.000000,62.000000,2,3,"
-        "0,0,1,0,0,0,1,1,0,0\n"
+        "0,0,1,0,0,0,1,1,0,0,0,\n"
         "tiny,freelb,Rotten Tomatoes (accuracy),percent,65.000000,21.213203,50.000000,80.000000,2,3,"
-        "1,0,0,1,1,0,0,0,0,0\n"
-        "tiny,freelb,STS-B (pearson),percent,,,,,0,3,2,1,0,0,0,0,0,0,0,0\n"
+        "1,0,0,1,1,0,0,0,0,0,0,\n"
+        "tiny,freelb,STS-B (pearson),percent,,,,,0,3,2,1,0,0,0,0,0,0,0,0,0,\n"
     )
 
 
@@ -111,10 +115,10 @@ def test_an_unequal_protocol_in_a_column_is_flagged(tmp_path: Path) -> None:
     variants = {"vanilla": {}, "freelb": {"settings": {"epochs": 2, "selection": "best-on-selection"}}}
     plan = toyplan.plan(tmp_path, variants=variants)
     made = table(plan, "main")
-    assert made.head == ["variant", "Rotten Tomatoes (accuracy) ‡"]
+    assert made.head == ["variant", "Rotten Tomatoes (accuracy) ¶"]
     place = "(tiny random BERT: Rotten Tomatoes (accuracy))"
-    assert made.notes[1] == (
-        "‡ = unequal protocol: epochs 1, but 2 for freelb; "
+    assert made.notes[3] == (
+        "¶ = unequal protocol: epochs 1, but 2 for freelb; "
         f"selection last, but best-on-selection for freelb {place}."
     )
 
@@ -177,7 +181,8 @@ def test_selection_inflation_shows_reported_rows_only_where_they_were_recorded(p
 
 def test_which_tables_an_experiment_has_is_known_from_its_plan(tmp_path: Path, plan: Plan) -> None:
     assert list(tables_of(plan.as_json())) == [
-        "main", "cost", "equal-compute", "hyper-parameters", "published", "selection-inflation",
+        "main", "across-tasks", "claims", "cost", "equal-compute", "hyper-parameters", "published",
+        "selection-inflation",
     ]  # fmt: skip
     (tmp_path / "more").mkdir()
     more = toyplan.plan(tmp_path / "more", tasks=["cola", "rte"], variants=["mat", "mat-no-delta"])
@@ -282,7 +287,7 @@ def test_the_same_frame_gives_the_same_bytes_in_every_form(plan: Plan, tmp_path:
     written = []
     for name in ("a", "b"):
         frame = pd.read_parquet(tmp_path / "frame.parquet")
-        paths = write_tables(plan.as_json(), frame, tmp_path / name)
+        paths = write_tables(tables(plan.as_json(), rows_of_frame(frame), {}), tmp_path / name)
         written.append({path.name: path.read_bytes() for path in paths})
     assert written[0] == written[1]
     assert len(written[0]) == len(FORMS) * len(tables_of(plan.as_json()))
@@ -293,7 +298,7 @@ def test_the_same_frame_gives_the_same_bytes_in_every_form(plan: Plan, tmp_path:
 def test_every_latex_table_is_sound(plan: Plan, tmp_path: Path) -> None:
     for run in plan.runs[:4]:
         plant(plan, run, 0.5, "collapsed", subset="50% & more_of {it}", curve=[(1, 0.5)])
-    paths = write_tables(plan.as_json(), frame_from_folders(plan), tmp_path)
+    paths = write_tables(tables(plan.as_json(), rows_of_frame(frame_from_folders(plan)), {}), tmp_path)
     sources = [path.read_text() for path in paths if path.suffix == ".tex"]
     assert len(sources) == len(tables_of(plan.as_json()))
     assert any("50\\% \\& more\\_of \\{it\\}" in source for source in sources)
@@ -344,7 +349,7 @@ def test_the_documented_declaration_is_a_table(plan: Plan, tmp_path: Path) -> No
     for run in plan.runs:
         plant(plan, run, 0.5, seconds=10.0)
     spec = TableSpec.model_validate(example)
-    made = make_table("mine", spec, plan.as_json(), rows_of_frame(frame_from_folders(plan)))
+    made = make_table("mine", spec, plan.as_json(), rows_of_frame(frame_from_folders(plan)), {})
     shown = re.search(r"```\n(\|.*?)```", text, re.DOTALL)[1]
     assert shown in forms.markdown(made)
     assert (CONFIG / "tables" / "cost.yaml").is_file()

@@ -10,7 +10,7 @@ FRAME = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n%s\\en
 COMMANDS = {
     "begin", "end", "centering", "small", "toprule", "midrule", "bottomrule", "caption", "multicolumn",
     "textit", "textbf", "textbackslash", "textasciitilde", "textasciicircum", "textbar", "pm", "dagger",
-    "ddagger", "neq",
+    "ddagger", "neq", "leq", "S", "P",
 }  # fmt: skip
 
 

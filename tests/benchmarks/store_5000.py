@@ -1,4 +1,6 @@
-"""How long 5,000 runs take from folders to tables: python tests/benchmarks/store_5000.py [RUNS] [POINTS].
+"""How long 5,000 runs take from folders to tables.
+
+    PYTHONPATH=tests python -m benchmarks.store_5000 [RUNS] [POINTS] [ROWS]
 
 Prints seconds of: the first mirror of all runs, the export, the mirror again with nothing new, and all
 tables from the frame; and for comparison the first runs through MLflow's client.
@@ -13,19 +15,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import pandas as pd
+import planted
 import toyplan
 from planted import plant
 
 from harness.plan.plan import Plan, write_plan
 from harness.report.comparisons import write_comparisons
-from harness.report.frame import frame_path, write_frame
+from harness.report.figures.figures import write_figures
+from harness.report.frame import write_frame
 from harness.report.mirror import entry_of, folders, mirror
+from harness.report.render import read
 from harness.report.server import ServerStore
+from harness.report.statistics.results import write_statistics
 from harness.report.store import open_store
-from harness.report.tables import write_tables
+from harness.report.tables import tables, write_tables
 
 VARIANTS = [
     "vanilla", "vanilla-matched", "r-drop", "pgd", "freeat", "freelb", "freelb-shared-dropout", "smart",
@@ -48,15 +51,16 @@ def timed(name: str, work: Callable[[], Any]) -> Any:
     return found
 
 
-def main(runs: int = 5000, points: int = 15) -> None:
+def main(runs: int = 5000, points: int = 15, rows: int = 1000) -> None:
     logging.disable(logging.INFO)
+    planted.ROWS = rows
     with tempfile.TemporaryDirectory() as name:
         plan = plan_of(Path(name), runs)
         curve = [(step, 0.5 + step / 1000) for step in range(1, points + 1)]
         for run in plan.runs:
             plant(plan, run, 0.5 + run.seed / 1000, curve=curve)
         write_plan(plan)
-        print(f"{len(plan.runs)} runs, {points} evaluations each")
+        print(f"{len(plan.runs)} runs, {points} evaluations and {rows} reported rows each")
         store = timed("MLflow imported, schema made", lambda: open_store(plan.results, "client"))
         found = islice(folders(plan.folder), THROUGH_CLIENT)
         entries = [entry_of(folder, key, content, why) for key, content, folder, why in found]
@@ -66,10 +70,15 @@ def main(runs: int = 5000, points: int = 15) -> None:
         timed("export", lambda: write_frame(plan))
         timed("mirror again, nothing new", lambda: mirror(plan.results, "toy"))
         timed("export again", lambda: write_frame(plan))
-        timed("comparisons", lambda: write_comparisons(plan))
-        frame = timed("frame read", lambda: pd.read_parquet(frame_path(plan)))
+        path = timed("comparisons", lambda: write_comparisons(plan))
+        print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
+        timed("comparisons again, nothing new", lambda: write_comparisons(plan))
+        timed("statistics", lambda: write_statistics(plan.as_json(), plan.folder))
+        timed("statistics again, nothing new", lambda: write_statistics(plan.as_json(), plan.folder))
+        runs, found = timed("frame and statistics read", lambda: read(plan.folder))
         facts = plan.as_json()
-        paths = timed("all tables", lambda: write_tables(facts, frame, plan.folder / "tables"))
+        paths = timed("all tables", lambda: write_tables(tables(facts, runs, found), plan.folder / "tables"))
+        paths += timed("all figures", lambda: write_figures(facts, runs, found, plan.folder / "figures"))
         print(f"{len(paths)} files")
 
 

@@ -12,12 +12,15 @@ from harness.errors import HarnessError
 
 EPILOG = """\
 examples:
+  python -m harness methods
   python -m harness plan quick
   python -m harness fetch paper
   python -m harness run --task stsb --model minilm --method mat --seed 1
+  python -m harness compare --methods vanilla,mat --tasks rotten_tomatoes --like quick
   python -m harness tables quick
 
 EXPERIMENT is a file, or the name of one in config/ (quick stands for config/quick.yaml).
+python -m harness COMMAND --help tells more of a command, and gives an example.
 """
 
 
@@ -33,6 +36,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argument
     for module in sorted(pkgutil.iter_modules([str(Path(__file__).parent)]), key=lambda m: m.name):
         if not module.name.startswith("_"):
             importlib.import_module(f"harness.cli.{module.name}").register(commands)
+    commands._choices_actions.sort(key=lambda action: action.dest)  # argparse keeps the order of arrival
     return parser, dict(commands.choices)
 
 

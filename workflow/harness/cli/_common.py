@@ -18,7 +18,7 @@ def add_command(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example:\n  python -m harness {example}",
+        epilog=f"{'examples' if chr(10) in example else 'example'}:\n  python -m harness {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=run)
@@ -41,7 +41,11 @@ def add_out(parser: argparse.ArgumentParser) -> None:
 def add_tasks_dir(parser: argparse.ArgumentParser) -> None:
     """Add the folders with task files of one's own."""
     parser.add_argument(
-        "--tasks-dir", action="append", default=[], metavar="DIR", help="folder with tasks of your own"
+        "--tasks-dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder with tasks of your own; repeat it",
     )
 
 
@@ -53,7 +57,11 @@ def task_folders(chosen: argparse.Namespace) -> tuple[Path, ...]:
 def add_methods_dir(parser: argparse.ArgumentParser) -> None:
     """Add the folders with method files of one's own."""
     parser.add_argument(
-        "--methods-dir", action="append", default=[], metavar="DIR", help="folder with methods of your own"
+        "--methods-dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder with methods of your own; repeat it",
     )
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from harness.cli._common import Commands, add_command, add_experiment, add_out, experiment_file
 
+MERGE = "merge quick.bundle.tar.gz\n  python -m harness merge quick.bundle.tar.gz --keep ours"
+
 
 def register(commands: Commands) -> None:
     """Declare the two commands."""
@@ -12,11 +14,15 @@ def register(commands: Commands) -> None:
         commands, "bundle", bundle, "put an experiment's results in one archive", "bundle quick"
     )
     add_experiment(parser)
-    parser.add_argument("--to", type=Path, metavar="FILE", help="default: <experiment>.bundle.tar.gz")
-    parser = add_command(commands, "merge", merge, "take a bundle's runs in", "merge quick.bundle.tar.gz")
-    parser.add_argument("archive", type=Path, metavar="FILE", help="made by bundle")
     parser.add_argument(
-        "--keep", choices=["ours", "theirs"], help="what stays where two runs of a key differ"
+        "--to", type=Path, metavar="FILE", help="archive (default: <experiment>.bundle.tar.gz)"
+    )
+    parser = add_command(commands, "merge", merge, "take a bundle's runs in", MERGE)
+    parser.add_argument("archive", type=Path, metavar="FILE", help="an archive that bundle made")
+    parser.add_argument(
+        "--keep",
+        choices=["ours", "theirs"],
+        help="which run stays where two of one key differ (default: take nothing)",
     )
     add_out(parser)
 

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
 EXAMPLE = """compare --methods mine,vanilla,mat --tasks rotten_tomatoes --seeds 5
   python -m harness compare --methods mine,vanilla --tasks stsb --like quick --set mine.size=0.01"""
-TABLES = ("main", "cost")
+TABLES = ("main", "claims", "cost")
 
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    parser = add_command(commands, "compare", run, "run methods side by side and print the table", EXAMPLE)
+    parser = add_command(
+        commands, "compare", run, "run methods side by side, print scores, tests and cost", EXAMPLE
+    )
     parser.add_argument("--methods", required=True, metavar="V,V", help="variants, parted by commas")
     parser.add_argument("--tasks", required=True, metavar="T,T", help="tasks, parted by commas")
     parser.add_argument("--models", default="minilm", metavar="M,M", help="models (default: minilm)")
@@ -38,7 +40,7 @@ def register(commands: Commands) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Write the experiment, run it through Snakemake, print score and cost; 1 where runs are missing."""
+    """Write the experiment, run it through Snakemake, print the tables; 1 where runs are missing."""
     from harness.plan.comparison import comparison, write_comparison
     from harness.plan.experiment import load_experiment
     from harness.plan.plan import make_plan

@@ -37,7 +37,9 @@ HEADERS = {
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    parser = add_command(commands, "diagnose", run, "measure the perturbations of variants", EXAMPLE)
+    parser = add_command(
+        commands, "diagnose", run, "measure how large the perturbations of variants are", EXAMPLE
+    )
     parser.add_argument("--task", required=True, metavar="T", help="a task (python -m harness tasks)")
     parser.add_argument("--model", required=True, metavar="M", help="a model (python -m harness models)")
     parser.add_argument(
@@ -47,12 +49,17 @@ def register(commands: Commands) -> None:
         help=VARIANTS_HELP,
     )
     parser.add_argument(
-        "--steps", type=int, default=60, metavar="N", help="vanilla steps before measuring (60)"
+        "--steps", type=int, default=60, metavar="N", help="vanilla steps before measuring (default: 60)"
     )
-    parser.add_argument("--batch-size", type=int, default=32, metavar="B", help="examples measured (32)")
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="a whole number")
     parser.add_argument(
-        "--precision", choices=["fp32", "bf16"], default="fp32", help="of the measured passes"
+        "--batch-size", type=int, default=32, metavar="B", help="examples measured (default: 32)"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="a whole number (default: 1)")
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "bf16"],
+        default="fp32",
+        help="precision of the measured passes (default: fp32)",
     )
     parser.add_argument("--data-root", metavar="DIR", help="folder with data files, instead of data packages")
     add_tasks_dir(parser)

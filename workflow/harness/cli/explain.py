@@ -4,16 +4,16 @@ import argparse
 
 from harness.cli._common import Commands, add_command, add_experiment, experiment_file
 
+EXAMPLE = "explain quick mat stsb\n  python -m harness explain paper mat cola --model roberta-large"
+
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    parser = add_command(
-        commands, "explain", run, "tell where a cell of a table comes from", "explain quick mat stsb"
-    )
+    parser = add_command(commands, "explain", run, "tell where a cell of a table comes from", EXAMPLE)
     add_experiment(parser)
-    parser.add_argument("variant", metavar="VARIANT", help="the cell's row")
-    parser.add_argument("task", metavar="TASK", help="the cell's column")
-    parser.add_argument("--model", metavar="M", help="one model of the experiment (default: each)")
+    parser.add_argument("variant", metavar="VARIANT", help="row of the cell")
+    parser.add_argument("task", metavar="TASK", help="column of the cell")
+    parser.add_argument("--model", metavar="M", help="just this model of the experiment (default: all)")
 
 
 def run(chosen: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ EXAMPLE = "fetch paper\n  python -m harness fetch --task qnli --model roberta-ba
 def register(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(
-        commands, "fetch", run, "download and check data and models, lock their hashes", EXAMPLE
+        commands, "fetch", run, "download data and models, check them, lock their hashes", EXAMPLE
     )
     parser.set_defaults(online=True)
     parser.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="a file, or a name in config/")

@@ -97,10 +97,13 @@ def methods(chosen: argparse.Namespace) -> None:
 
 def _print_method(kind: "type[Method]") -> None:
     from harness.manual.fields import keys
+    from harness.methods.search import told
 
     print(f"\n{kind.name}: {kind.summary}\n  {kind.citation}")
     print(f"  cost of a batch: {_formula(kind)}")
     print(f"  at the defaults: {_passes(kind.passes(kind.Arguments()))}")
+    if kind.search:
+        print(f"  search: {'; '.join(f'{name} {told(one)}' for name, one in kind.search.items())}")
     for key in keys(kind.Arguments):
         print(f"  {key.name:16} {key.default:12} {key.about} ({key.values})")
 
@@ -123,6 +126,7 @@ def _facts(kind: "type[Method]") -> dict[str, Any]:
         "cost": _formula(kind),
         "passes": kind.passes(defaults).as_dict(),
         "passes_of_a_regression": kind.passes(defaults, regression=True).as_dict(),
+        "search": {name: one.as_json() for name, one in kind.search.items()},
         "arguments": {
             name: {k: v for k, v in facts.items() if k != "title"} for name, facts in schema.items()
         },

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from harness.plan.grid import Run
     from harness.plan.plan import Plan
+    from harness.plan.study import Study
 
 NOTE = """\
 passes: forward passes of a training batch, a backward counts 2, one to the input alone 1
@@ -19,11 +20,20 @@ mean) at {:g} TFLOP/s sustained (gpu_tflops)"""
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    parser = add_command(commands, "plan", run, "check an experiment and write its plan", "plan quick")
+    parser = add_command(
+        commands,
+        "plan",
+        run,
+        "check an experiment, write its plan, tell its cost",
+        "plan quick\n  python -m harness plan paper --runs",
+    )
     add_experiment(parser)
     parser.add_argument("--runs", action="store_true", help="list every run with its key")
     parser.add_argument(
-        "--limit", type=float, metavar="HOURS", help="most hours of runs to do that are no error (24)"
+        "--limit",
+        type=float,
+        metavar="HOURS",
+        help="an error above so many hours of runs to do (default: 24)",
     )
 
 
@@ -42,6 +52,9 @@ def run(chosen: argparse.Namespace) -> None:
     old = superseded(plan)
     if chosen.runs:
         _list(plan, waiting, old)
+    if searches := plan.studies(waiting=True):
+        print(tabulate(_searches(searches), headers="keys", floatfmt=",.0f", missingval="?"))
+        print(f"searches to do; type: python -m harness tune {shown(plan.file)}, or start snakemake\n")
     if waiting:
         print(tabulate(_costs(plan, waiting), headers="keys", floatfmt=",.0f", missingval="?"))
         print(NOTE.format(plan.experiment.gpu_tflops) + "\n")
@@ -66,6 +79,31 @@ def _list(plan: "Plan", waiting: "list[Run]", old: "dict[Path, str]") -> None:
         print(f"{'to do' if run_ in waiting else 'done '}  {run_.key[:8]}  {run_.name}{why}")
     for folder, reason in old.items():
         print(f"superseded  {shown(folder)}  ({reason})")
+
+
+def _searches(studies: "list[Study]") -> list[dict[str, Any]]:
+    """Return one line for each search that is to do; its cost as if every trial had the defaults' steps."""
+    from harness.plan.cost import forward_equivalents, training_passes
+
+    lines = []
+    for study in studies:
+        tuning = study.tuning
+        costs = [training_passes(cell) for cell in study.cells]
+        trial = sum(forward_equivalents(c) for c in costs if c is not None) * tuning.seeds
+        known = None not in costs
+        whole = tuning.amount * trial if known else None
+        some = tuning.amount // trial if known else None
+        lines.append(
+            {
+                "search": study.name,
+                "searched": ", ".join(study.space),
+                "budget": f"{tuning.amount:,g} {tuning.kind}",
+                "passes a trial": trial if known else None,
+                "trials": {"trials": tuning.amount, "passes": some}.get(tuning.kind),
+                "passes": {"trials": whole, "passes": tuning.amount}.get(tuning.kind),
+            }
+        )
+    return lines
 
 
 def _costs(plan: "Plan", waiting: "list[Run]") -> list[dict[str, Any]]:

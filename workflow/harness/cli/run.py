@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from harness.plan.plan import Plan
     from harness.runs.record import Result
 
-EXAMPLE = "run --task cola --model minilm --method freelb --seed 1 --data-root DIR --set epochs=1"
+EXAMPLE = """run --task stsb --model minilm --method mat --seed 1
+  python -m harness run --task cola --model minilm --method freelb --seed 1 --data-root DIR --set epochs=1"""
 
 
 def register(commands: Commands) -> None:
@@ -30,10 +31,11 @@ def register(commands: Commands) -> None:
         "model": "a model (python -m harness models)",
         "method": "a variant (python -m harness methods)",
     }.items():
-        parser.add_argument(f"--{name}", required=True, metavar=name[0].upper(), help=meaning)
+        letter = "V" if name == "method" else name[0].upper()
+        parser.add_argument(f"--{name}", required=True, metavar=letter, help=meaning)
     parser.add_argument("--seed", required=True, type=int, metavar="S", help="a whole number")
     parser.add_argument(
-        "--experiment", metavar="FILE", help="take protocol and arguments from this experiment"
+        "--experiment", metavar="EXPERIMENT", help="take protocol and arguments from this experiment"
     )
     parser.add_argument("--data-root", metavar="DIR", help="folder with data files, instead of data packages")
     parser.add_argument(
@@ -41,7 +43,7 @@ def register(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a protocol value, a method argument, or how it is computed (device=cpu)",
+        help="a protocol value, a method argument, or how it is computed (device=cpu); repeat it",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the experiment's)")
     parser.add_argument("--key", metavar="KEY", help="refuse to run unless the run has this key")

@@ -7,7 +7,9 @@ from harness.cli._common import Commands, add_command, add_out
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    add_out(add_command(commands, "store", run, "make the MLflow store ready", "store"))
+    add_out(
+        add_command(commands, "store", run, "make the MLflow store ready (a step of the workflow)", "store")
+    )
 
 
 def run(chosen: argparse.Namespace) -> None:

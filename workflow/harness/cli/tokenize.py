@@ -11,7 +11,7 @@ def register(commands: Commands) -> None:
         commands,
         "tokenize",
         run,
-        "make a task's token ids for a model",
+        "make token ids of a task for a model (a step of the workflow)",
         "tokenize quick --task stsb --model minilm",
     )
     add_experiment(parser)

@@ -19,12 +19,14 @@ def register(commands: Commands) -> None:
     )
     add_experiment(parser)
     parser.add_argument(
-        "--study", metavar="S", help="one search, TASK/MODEL/VARIANT (default: all, then tuned)"
+        "--study", metavar="S", help="just this search, TASK/MODEL/VARIANT (default: all, then tuned)"
     )
-    parser.add_argument("--worker", type=int, default=1, metavar="K", help="number of this worker (1)")
+    parser.add_argument(
+        "--worker", type=int, default=1, metavar="K", help="number of this worker (default: 1)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the experiment's)")
     parser = add_command(
-        commands, "tuned", tuned, "write the tuned files of finished searches", "tuned quick-tuned"
+        commands, "tuned", tuned, "write the tuned files of finished searches, draw all", "tuned quick-tuned"
     )
     add_experiment(parser)
 
@@ -61,10 +63,13 @@ def tuned(chosen: argparse.Namespace) -> None:
 
 
 def _write(plan: "Plan", studies: "list[Study]") -> None:
+    from harness.report.figures.tuning import write_search_figures
     from harness.tune.finish import finish
 
     for study in studies:
         print(finish(plan, study))
+    files = write_search_figures(plan.folder, plan.folder / "figures")
+    print(f"{plan.folder / 'figures'}: {len(files)} files of searches")
 
 
 def _plan(chosen: argparse.Namespace) -> "Plan":

@@ -9,14 +9,14 @@ from harness.cli._common import Commands, add_command, add_out, experiment_file
 def register(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(
-        commands, "verify", run, "train a run again and compare", "verify quick:stsb/minilm/mat/seed1"
+        commands, "verify", run, "train a run again and compare the two", "verify quick:stsb/minilm/mat/seed1"
     )
     parser.add_argument("run", metavar="RUN", help="a run folder, or EXPERIMENT:task/model/variant/seed<k>")
     parser.add_argument(
         "--tolerance",
         type=float,
         metavar="D",
-        help="largest difference of a metric on another machine (default 0.02)",
+        help="largest difference of a metric on another machine (default: 0.02)",
     )
     add_out(parser)
 

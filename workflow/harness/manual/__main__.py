@@ -5,5 +5,6 @@ from harness.paths import shown
 from harness.runs.atomic import write_text
 
 for path, text in pages().items():
-    write_text(path, text)
-    print(shown(path))
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+        print(shown(path))

@@ -25,8 +25,8 @@ def page() -> str:
 
 
 def _section(kind: Kind) -> Iterator[str]:
-    each = ", one for each name" if kind.entries else ""
-    yield f"## {kind.name.capitalize()}: `config/{kind.files}`{each}\n"
+    each = ", one for each name" if kind.entries else ", written by a command" if kind.written else ""
+    yield f"## {kind.name.capitalize()}: `{kind.files}`{each}\n"
     for number, model in enumerate(with_nested(kind.model)):
         if number:
             yield f"### {model.__name__}\n"

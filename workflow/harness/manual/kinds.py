@@ -1,4 +1,4 @@
-"""The kinds of file that a person writes, and their JSON schemas for editors."""
+"""The kinds of configuration file, and their JSON schemas for editors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.paths import CONFIG
+from harness.paths import CONFIG, ROOT
 from harness.plan.catalogue import Variant
 from harness.plan.experiment import Experiment
 from harness.plan.locked import Locked
@@ -15,6 +15,7 @@ from harness.plan.model import Model
 from harness.plan.protocol import Protocol, ProtocolFile
 from harness.plan.tables import TableSpec
 from harness.plan.task import Task
+from harness.plan.tuned import Tuned
 from harness.plan.tuning import Tuning
 
 SCHEMAS = CONFIG / "schema"
@@ -28,26 +29,28 @@ class Kind:
     name: str
     model: type[BaseModel]
     files: str
-    """Below ``config/``."""
     entries: bool = False
     """Whether the file maps names to such models."""
+    written: bool = False
+    """Whether a command writes it; people then need no schema."""
 
 
 KINDS = (
-    Kind("experiment", Experiment, "*.yaml"),
-    Kind("protocol", ProtocolFile, "protocols/*.yaml"),
-    Kind("variants", Variant, "variants.yaml", entries=True),
-    Kind("task", Task, "tasks/*.yaml"),
-    Kind("model", Model, "models/*.yaml"),
-    Kind("table", TableSpec, "tables/*.yaml"),
-    Kind("lock", Locked, "data.lock.yaml"),
+    Kind("experiment", Experiment, "config/*.yaml"),
+    Kind("protocol", ProtocolFile, "config/protocols/*.yaml"),
+    Kind("variants", Variant, "config/variants.yaml", entries=True),
+    Kind("task", Task, "config/tasks/*.yaml"),
+    Kind("model", Model, "config/models/*.yaml"),
+    Kind("table", TableSpec, "config/tables/*.yaml"),
+    Kind("lock", Locked, "config/data.lock.yaml", written=True),
+    Kind("tuned", Tuned, "results/<experiment>/tuned/<task>/<model>/<variant>.yaml", written=True),
 )
 
 
 def files(kind: Kind) -> list[Path]:
     """Return the shipped files of a kind."""
-    others = {CONFIG / other.files for other in KINDS if other is not kind}
-    return [path for path in sorted(CONFIG.glob(kind.files)) if path not in others]
+    others = {ROOT / other.files for other in KINDS if other is not kind}
+    return [path for path in sorted(ROOT.glob(kind.files)) if path not in others and not kind.written]
 
 
 def header(kind: Kind, path: Path) -> str:

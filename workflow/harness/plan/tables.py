@@ -54,8 +54,10 @@ class TableSpec(Strict):
 
     title: str = Field(description="what the table is called")
     about: str = Field(default="", description="sentences below the title")
-    kind: Literal["measured", "settings", "published"] = Field(
-        default="measured", description="measured values, settings of the methods, or published numbers"
+    kind: Literal["measured", "settings", "published", "claims", "across", "tuning"] = Field(
+        default="measured",
+        description="measured values, settings of the methods, published numbers, each row tested against "
+        "its reference, all tasks together, or the tuning ledger",
     )
     blocks: list[Literal["task", "model"]] = Field(
         default=["model"], min_length=1, description="what the table is cut by"
@@ -70,6 +72,9 @@ class TableSpec(Strict):
     average: str | None = Field(default=None, description="heading of a column with the columns' average")
     aggregation: Literal["mean", "median"] = Field(default="mean", description="over seeds")
     spread: Literal["sd", "range", "none"] = Field(default="sd", description="over seeds")
+    tested: bool = Field(
+        default=False, description="scores: bold the best, mark what is better than its reference or vanilla"
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -81,9 +86,10 @@ class TableSpec(Strict):
             raise ValueError("no average where blocks hold `task`")
         if self.reference and self.references:
             raise ValueError("reference or references, not both")
-        relative = any(c.relative or budget(c.value) is not None for c in self.columns)
+        relative = self.kind in ("claims", "across")
+        relative |= any(c.relative or budget(c.value) is not None for c in self.columns)
         if relative and not (self.reference or self.references):
-            raise ValueError("a reference for relative columns and compute.<k>")
+            raise ValueError("a reference for relative columns, compute.<k>, claims and across")
         return self
 
 
@@ -131,9 +137,14 @@ def tables_of(plan: dict[str, Any]) -> dict[str, TableSpec]:
 
 def applies(spec: TableSpec, plan: dict[str, Any]) -> bool:
     """Tell whether the plan has the rows and columns that a table needs."""
-    if spec.kind != "measured":
+    if spec.kind == "tuning":
+        return any(cell.get("tuning") for cell in plan["cells"].values())
+    if spec.kind in ("settings", "published"):
         return True
     rows = rows_of(spec, plan)
+    if spec.kind != "measured":
+        compared = any(reference_of(spec, row) not in (None, row) for row in rows)
+        return compared and (spec.kind == "claims" or len(plan["tasks"]) > 1)
     if spec.references and not any(row in spec.references for row in rows):
         return False
     return bool(rows) and len(columns_of(spec, plan)) >= spec.needs

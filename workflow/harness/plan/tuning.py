@@ -62,12 +62,12 @@ class Tuning(Strict):
     def _is_url(cls, value: str | None) -> str | None:
         if value is not None and not urlsplit(value).scheme:
             raise ValueError("a URL such as postgresql://host/name, or null")
-        if value is not None and urlsplit(value).password:
-            raise ValueError("a URL without a password; OPTUNA_STORAGE may name one with it")
         return value
 
     @model_validator(mode="after")
-    def _one_budget(self) -> Self:
+    def _consistent(self) -> Self:
+        if self.storage is not None and urlsplit(self.storage).password:  # told here, where it is not shown
+            raise ValueError("storage: a URL without a password; OPTUNA_STORAGE may name one with it")
         if sum(getattr(self, kind) is not None for kind in KINDS) != 1:
             raise ValueError(f"exactly one budget: {', '.join(KINDS)}")
         return self

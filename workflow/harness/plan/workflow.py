@@ -12,6 +12,8 @@ from harness.cluster.partitions import longest
 from harness.cluster.requests import Requests
 from harness.errors import HarnessError, unknown
 from harness.paths import CONFIG, shown
+from harness.plan import figures
+from harness.plan.figures import figures_of
 from harness.plan.grid import Cell, Run
 from harness.plan.keys import digest
 from harness.plan.plan import Plan, make_plan, write_plan
@@ -56,6 +58,10 @@ class Workflow:
             for c in plan.cells
         }
         self.tables = [f"{self.folder}/tables/{name}.{form}" for name in tables_of(facts) for form in FORMS]
+        self.figures = [
+            f"{self.folder}/figures/{name}.{form}" for name in figures_of(facts) for form in figures.FORMS
+        ]
+        self.report = f"{self.folder}/report.html"
 
     def _made(self, runs: list[Run]) -> list[str]:
         """Return what says that runs are there: a record, or the stamp of the pack that makes several."""

@@ -15,6 +15,7 @@ from harness.errors import HarnessError
 from harness.paths import ROOT, shown
 from harness.plan.keys import file_digest
 from harness.plan.plan import Plan
+from harness.report.export import EXPORTED
 from harness.runs.atomic import write_bytes
 from harness.runs.folder import RunFolder
 from harness.runs.lock import is_held
@@ -37,7 +38,7 @@ def make_bundle(plan: Plan, target: Path) -> dict[str, Any]:
         HarnessError: no run has a result, or the frame has not been made.
     """
     files: dict[str, bytes] = {}
-    for name in ("plan.json", "frame.parquet", "comparisons.parquet"):
+    for name in ("plan.json", *EXPORTED):
         path = plan.folder / name
         if not path.is_file():
             raise HarnessError(f"{path}: there is no such file; make it with: snakemake tables")

@@ -103,13 +103,14 @@ def amount(spec: TableSpec, column: Column, numbers: list[float]) -> str:
     return text
 
 
-def cell_text(spec: TableSpec, cell: Cell) -> str:
-    """Return ``76.2 ±0.8 c (3/3)``: amount, marks, values there / runs planned."""
+def cell_text(spec: TableSpec, cell: Cell, sign: str = "", bold: bool = False) -> str:
+    """Return ``76.2 ±0.8 † c (3/3)``: amount, sign of a test, marks, values there / runs planned."""
     if cell.own_reference:
         return "reference"
     numbers = cell.numbers()
-    marks = f" {cell.marks}" if cell.marks else ""
-    return f"{amount(spec, cell.column, numbers)}{marks} ({len(numbers)}/{len(cell.values)})"
+    words = [amount(spec, cell.column, numbers), sign, cell.marks, f"({len(numbers)}/{len(cell.values)})"]
+    text = " ".join(word for word in words if word)
+    return f"**{text}**" if bold else text
 
 
 def cell_facts(spec: TableSpec, cell: Cell) -> dict[str, Any]:

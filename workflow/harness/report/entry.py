@@ -36,6 +36,11 @@ class Entry:
         return self.tags["run_key"]
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """Run key and variant."""
+        return self.key, self.tags["variant"]
+
+    @property
     def status(self) -> str:
         """MLflow's word for how the run ended."""
         return "FAILED" if self.tags["status"] in ("diverged", FAILED) else "FINISHED"

@@ -6,7 +6,7 @@ from typing import Any
 from harness.plan.tables import TableSpec
 from harness.report.cells import AVERAGE, Cell
 
-UNEQUAL_N, UNEQUAL_PROTOCOL = "†", "‡"
+UNEQUAL_N, UNEQUAL_PROTOCOL = "§", "¶"
 WORDS = {UNEQUAL_N: "unequal n", UNEQUAL_PROTOCOL: "unequal protocol"}
 
 

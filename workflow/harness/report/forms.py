@@ -11,6 +11,7 @@ from harness.report.table import Table
 SPECIAL = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
 SPECIAL |= {c: f"\\{c}" for c in "&%$#_{}"}
 SPECIAL |= {"<": "$<$", ">": "$>$", "±": "$\\pm$", "†": "$\\dagger$", "‡": "$\\ddagger$", "|": "\\textbar{}"}
+SPECIAL |= {"§": "\\S{}", "¶": "\\P{}", "≤": "$\\leq$", "−": "$-$"}
 SPECIAL |= {"≠": "$\\neq$", "[": "{[}", "]": "{]}"}
 
 
@@ -43,7 +44,17 @@ def latex(table: Table) -> str:
 
 
 def _row(texts: list[str]) -> str:
-    return " & ".join(escape(text) for text in texts) + " \\\\"
+    return " & ".join(_cell(text) for text in texts) + " \\\\"
+
+
+def _cell(text: str) -> str:
+    plain = without_bold(text)
+    return f"\\textbf{{{escape(plain)}}}" if plain != text else escape(text)
+
+
+def without_bold(text: str) -> str:
+    """Return the text of a cell without the asterisks that make it bold."""
+    return text[2:-2] if text.startswith("**") and text.endswith("**") else text
 
 
 def escape(text: str) -> str:

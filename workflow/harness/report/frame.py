@@ -9,8 +9,8 @@ import pandas as pd
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
 from harness.report.entry import CONTENT
-from harness.report.mirror import SUPERSEDED, identity_of
-from harness.report.store import Curves, Stored, open_store
+from harness.report.mirror import SUPERSEDED
+from harness.report.store import Curves, Stored, identity_of, open_store
 from harness.runs.atomic import whole_file
 
 MISSING = "missing"

@@ -2,6 +2,7 @@
 
 from html import escape
 
+from harness.report.forms import without_bold
 from harness.report.table import Table
 
 STYLE = """
@@ -46,11 +47,17 @@ document.querySelector('input').addEventListener('input', event => {
 """
 
 
+def cell(text: str) -> str:
+    """Return the text of a table's cell as HTML."""
+    plain = without_bold(text)
+    return f"<b>{escape(plain)}</b>" if plain != text else escape(text)
+
+
 def page(table: Table) -> str:
     """Return the table as a whole HTML page; what a block stands for is a column of its own."""
     head = "".join(f'<th scope="col"><button>{escape(t)}</button></th>' for t in [table.cut, *table.head])
     rows = [
-        "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in [block.title, *row]) + "</tr>"
+        "<tr>" + "".join(f"<td>{cell(text)}</td>" for text in [block.title, *row]) + "</tr>"
         for block in table.blocks
         for row in block.rows
     ]

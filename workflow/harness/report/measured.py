@@ -4,18 +4,23 @@ from typing import Any
 
 from harness.plan.tables import TableSpec
 from harness.report.cells import AVERAGE, Cell, amount, cell_facts, cell_text, fill
+from harness.report.claims import METHOD, MODELS, Claims, Statistics, claims_of, key_of
 from harness.report.flags import column_flags, place_title
 from harness.report.marks import mark_notes
 from harness.report.table import Block, Table
 from harness.report.values import RunRow
 
 SPREADS = {"sd": " ± sample standard deviation", "range": " [smallest, largest]", "none": ""}
+BETTER = {"": "", METHOD: "method", MODELS: "models"}
 DONE = ("ok", "collapsed", "diverged")
 
 
-def measured_table(name: str, spec: TableSpec, plan: dict[str, Any], runs: list[RunRow]) -> Table:
+def measured_table(
+    name: str, spec: TableSpec, plan: dict[str, Any], runs: list[RunRow], statistics: Statistics
+) -> Table:
     """Return a table of ``runs``, the rows of the frame; ``plan`` is the content of plan.json."""
     cells = fill(spec, plan, runs)
+    claims = claims_of(spec, plan, cells, statistics) if spec.tested else Claims()
     columns = list(dict.fromkeys(cell.column.title for cell in cells))
     flags, flag_notes = column_flags(spec, plan, cells)
     return Table(
@@ -25,14 +30,27 @@ def measured_table(name: str, spec: TableSpec, plan: dict[str, Any], runs: list[
         banner=plan["experiment"]["banner"],
         cut=", ".join(spec.blocks),
         head=["variant", *(f"{title} {flags.get(title, '')}".rstrip() for title in columns)],
-        blocks=_blocks(spec, plan, cells, columns),
-        numbers=[cell_facts(spec, cell) for cell in cells],
-        notes=[_reading(spec, runs), *flag_notes, *_notes(spec, plan, cells)],
+        blocks=_blocks(spec, plan, cells, columns, claims),
+        numbers=[cell_facts(spec, cell) | _tested(spec, cell, claims) for cell in cells],
+        notes=[_reading(spec, runs), *claims.notes, *flag_notes, *_notes(spec, plan, cells)],
     )
 
 
-def _blocks(spec: TableSpec, plan: dict[str, Any], cells: list[Cell], columns: list[str]) -> list[Block]:
-    texts = {(c.place, c.row, c.column.title): cell_text(spec, c) for c in cells}
+def _tested(spec: TableSpec, cell: Cell, claims: Claims) -> dict[str, Any]:
+    """Return what the tests say of a cell, for the CSV."""
+    if not spec.tested:
+        return {}
+    key = key_of(cell)
+    return {"best": int(key in claims.best), "better": BETTER[claims.better.get(key, "")]}
+
+
+def _blocks(
+    spec: TableSpec, plan: dict[str, Any], cells: list[Cell], columns: list[str], claims: Claims
+) -> list[Block]:
+    texts = {
+        key_of(c): cell_text(spec, c, claims.better.get(key_of(c), ""), key_of(c) in claims.best)
+        for c in cells
+    }
     rows = list(dict.fromkeys(cell.row for cell in cells))
     return [
         Block(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from harness.report.digest import failure
 from harness.report.entry import CONTENT, Entry, content_hash, failed_entry, result_entry
-from harness.report.store import Store, Stored, open_store, store_lock
+from harness.report.store import Store, Stored, identity_of, open_store, store_lock
+from harness.report.trials import add_searches
 from harness.runs.folder import RunFolder
 
 SUPERSEDED = "superseded"
@@ -30,28 +31,27 @@ def _mirror(store: Store, folder: Path) -> dict[str, int]:
     for run in store.runs():
         stored.setdefault(identity_of(run), []).append(run)
     counts = {"added": 0, "kept": 0, "superseded": 0}
-    new: list[Entry] = []
     present = set()
-    for key, content, run_folder, reason in folders(folder):
-        place = (key, run_folder.path.parts[-2])
-        present.add(place)
-        if _keep(store, stored.get(place, []), content):
-            counts["kept"] += 1
-        else:
-            new.append(entry_of(run_folder, key, content, reason))
+
+    def is_there(identity: tuple[str, str], content: str) -> bool:
+        present.add(identity)
+        kept = _keep(store, stored.get(identity, []), content)
+        counts["kept"] += kept
+        return kept
+
+    new = [
+        entry_of(run_folder, key, content, reason)
+        for key, content, run_folder, reason in folders(folder)
+        if not is_there((key, run_folder.path.parts[-2]), content)
+    ]
     store.add(new)
-    counts["added"] = len(new)
-    for place, runs in stored.items():
+    counts["added"] = len(new) + add_searches(store, folder, is_there)
+    for identity, runs in stored.items():
         for run in runs:
-            if place not in present and SUPERSEDED not in run.tags:
+            if identity not in present and SUPERSEDED not in run.tags:
                 store.client.set_tag(run.id, SUPERSEDED, "its run folder is gone")
                 counts["superseded"] += 1
     return counts
-
-
-def identity_of(run: Stored) -> tuple[str, str]:
-    """Return run key and variant: two variants of an experiment may come to the same arguments."""
-    return run.tags.get("run_key", ""), run.tags.get("variant", "")
 
 
 def folders(folder: Path) -> Iterator[Found]:

@@ -4,15 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
-import pandas as pd
-
 from harness.errors import HarnessError, unknown
 from harness.paths import ROOT
-from harness.plan.plan import Plan, write_plan
-from harness.report.comparisons import write_comparisons
-from harness.report.frame import write_frame
-from harness.report.mirror import mirror
-from harness.report.tables import write_tables
+from harness.plan.plan import Plan
+from harness.report.export import EXPORTED, export
+from harness.report.render import render
 
 FOLDER = ROOT / "results" / "reference"
 DONE = {"ok", "collapsed", "diverged"}
@@ -31,9 +27,8 @@ def reference_folder(name: str, folder: Path = FOLDER) -> Path:
 
 
 def render_reference(reference: Path, target: Path) -> list[Path]:
-    """Write the tables of a reference into ``target``, from its tracked plan and frame alone."""
-    plan = json.loads((reference / "plan.json").read_text(encoding="utf-8"))
-    return write_tables(plan, pd.read_parquet(reference / "frame.parquet"), target)
+    """Write tables and figures of a reference below ``target``, from its tracked files alone."""
+    return render(json.loads((reference / "plan.json").read_text(encoding="utf-8")), reference, target)
 
 
 def make_reference(plan: Plan, folder: Path = FOLDER) -> Path:
@@ -42,23 +37,20 @@ def make_reference(plan: Plan, folder: Path = FOLDER) -> Path:
     Raises:
         HarnessError: a planned run has no result.
     """
-    write_plan(plan)
-    mirror(plan.results, plan.experiment.name)
-    frame = write_frame(plan)
+    _, frame = export(plan)
     if open_runs := int((~frame["status"].isin(DONE)).sum()):
         raise HarnessError(
             f"{plan.folder}: {open_runs} of {len(frame)} runs have no result; no reference yet"
         )
-    write_comparisons(plan)
     target = folder / plan.experiment.name
     fresh = target.with_name(f".{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    for name in ("plan.json", "frame.parquet", "comparisons.parquet"):
+    for name in ("plan.json", *EXPORTED):
         shutil.copyfile(plan.folder / name, fresh / name)
-    if (plan.folder / "figures").is_dir():
-        shutil.copytree(plan.folder / "figures", fresh / "figures")
-    render_reference(fresh, fresh / "tables")
+    if (plan.folder / "tuned").is_dir():
+        shutil.copytree(plan.folder / "tuned", fresh / "tuned")
+    render_reference(fresh, fresh)
     if target.exists():
         shutil.rmtree(target)
     fresh.rename(target)

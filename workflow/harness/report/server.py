@@ -57,8 +57,8 @@ class ServerStore:
         metrics = [Metric(name, value, entry.time, step) for name, value, step in entry.metrics]
         params = [Param(name, value) for name, value in entry.params.items()]
         tags = [RunTag(name, value) for name, value in entry.tags.items() if name != CONTENT]
-        self.client.log_batch(run_id, params=params, tags=tags)
-        for start in range(0, len(metrics), BATCH):
+        self.client.log_batch(run_id, metrics=metrics[:BATCH], params=params, tags=tags)
+        for start in range(BATCH, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
         self.client.set_terminated(run_id, entry.status, entry.time)
         self.client.set_tag(run_id, CONTENT, entry.tags[CONTENT])

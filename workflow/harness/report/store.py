@@ -34,6 +34,11 @@ class Stored:
     """The value of each metric at its last step."""
 
 
+def identity_of(run: Stored) -> tuple[str, str]:
+    """Return run key and variant: two variants of an experiment may come to the same arguments."""
+    return run.tags.get("run_key", ""), run.tags.get("variant", "")
+
+
 class Store(Protocol):
     """The runs of one MLflow experiment."""
 

@@ -10,7 +10,7 @@ class Block:
 
     title: str
     rows: list[list[str]]
-    """Texts: the row's name, then one a column."""
+    """Texts: the row's name, then one a column; bold between ``**``."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from harness.methods import adversary
 from harness.methods.interface import Arguments, Limit, Method, Passes
+from harness.methods.search import Range, space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +32,8 @@ class Mine(Method):
     summary = "task loss under random noise on the word embeddings"
     citation = "this project"
     Arguments = MineArguments
+    # What a search for arguments may vary; the learning rate is searched for every method alike.
+    search = space(size=Range(1e-4, 1.0, log=True))
     # With these arguments it equals another method, up to this difference of any weight.
     limits = (Limit({"size": 0.0}, "vanilla", {}, 0.0),)
     arguments: MineArguments

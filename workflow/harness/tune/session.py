@@ -36,8 +36,8 @@ KILLED, BEYOND = "killed", "beyond the budget"
 class Session:
     """One worker of one study."""
 
-    def __init__(self, plan: Plan, study: Study, worker: int = 1) -> None:
-        """Open the storage.
+    def __init__(self, plan: Plan, study: Study, worker: int = 0) -> None:
+        """Open the storage; workers count from 1, and 0 only looks on.
 
         Raises:
             HarnessError: it cannot be reached or written.
@@ -107,7 +107,7 @@ class Session:
             yield
 
     def _alive(self, trial: FrozenTrial) -> bool:
-        """Tell whether a running trial's worker works on it; this worker asks, so it works on none."""
+        """Tell whether a running trial's worker still works on it; this worker asks, so it does not."""
         owner = trial.user_attrs.get("worker")
         return owner not in (None, self.worker) and is_held(self.worker_folder(owner))
 

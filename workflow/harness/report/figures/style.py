@@ -1,12 +1,13 @@
 """The style of every figure: looks of variants, sizes for print, files of the same bytes each time."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.runs.atomic import whole_file
+from harness.runs.atomic import whole_file, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +38,7 @@ RC: dict[str, Any] = {
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
     "legend.frameon": False,
+    "legend.handlelength": 3.2,
     "figure.dpi": DPI,
     "savefig.dpi": DPI,
     "pdf.fonttype": 42,  # fonts as TrueType: publishers refuse Type 3
@@ -77,18 +79,23 @@ def _look(number: int) -> Look:
 
 @contextmanager
 def drawing(
-    path: Path, rows: int = 1, columns: int = 1, width: float = PAGE, height: float = 2.2
+    path: Path, rows: int = 1, columns: int = 1, width: float = PAGE, height: float = 2.2, below: float = 0.0
 ) -> Iterator[tuple["Figure", list["Axes"]]]:
     """Yield a figure in the style and its axes, row by row; at the end write ``path``.png and ``path``.pdf.
 
-    ``path`` has no suffix; ``width`` of the figure and ``height`` of a row of axes are in inches. No display
-    is needed and no state of pyplot is touched. Nothing is written where drawing fails.
+    ``path`` has no suffix; ``width`` of the figure, ``height`` of a row of axes and what is kept ``below``
+    them (for a legend) are in inches. No display is needed and no state of pyplot is touched. Nothing is
+    written where drawing fails.
     """
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph
 
     with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(width, height * rows), layout="constrained")
+        layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.05)
+        figure = Figure(figsize=(width, height * rows + below), layout=layout)
         axes = figure.subplots(rows, columns, squeeze=False)
         yield figure, [one for line in axes for one in line]
         for form in FORMS:
@@ -99,6 +106,13 @@ def drawing(
 def files(path: Path) -> dict[str, Path]:
     """Return the file of each form; a dot in the name stays."""
     return {form: path.with_name(f"{path.name}.{form}") for form in FORMS}
+
+
+def write_caption(path: Path, caption: str) -> Path:
+    """Write the caption of the figure ``path`` beside it; return its file."""
+    file = path.with_name(f"{path.name}.txt")
+    write_text(file, f"{caption}\n")
+    return file
 
 
 def light_grid(axes: "Axes", axis: Literal["x", "y", "both"] = "y") -> None:

@@ -1,0 +1,78 @@
+"""What can be said of a method: tests over seeds, their correction, and how many seeds would decide.
+
+A run is one draw of a method's training. Only new draws, other seeds, tell methods apart; examples cannot.
+"""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from harness.report.statistics.draws import generator
+
+LEVEL = 0.05
+POWER = 0.8
+MOST = 1000
+"""Seeds beyond which nobody will go."""
+LARGEST = 50.0
+"""Effect beyond which scipy's noncentral t distribution gives out; its power is 1 long before."""
+RESAMPLES = 9_999
+TIE = 1e-9
+
+
+def sign_flip_p(differences: np.ndarray) -> np.ndarray:
+    """Return the two-sided p-value of each column of paired differences [n, P].
+
+    Under the null a difference is as likely to have the other sign. All 2^n signs are tried where they are
+    few, else 9,999 draws (plus one). scipy's permutation_test gives the same, one column at a time.
+    """
+    n = len(differences)
+    exact = 2**n <= RESAMPLES
+    if exact:
+        signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+    else:
+        signs = generator("sign flips", str(n)).choice([-1.0, 1.0], (RESAMPLES, n))
+    size = np.abs(differences).sum(0)
+    observed = np.abs(differences.sum(0))
+    extreme: np.ndarray = (np.abs(signs @ differences) >= observed - TIE * size).sum(0)
+    return extreme / len(signs) if exact else (extreme + 1) / (len(signs) + 1)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Return p-values corrected for being several (Holm 1979): each at most .05 at a family-wise 5 %."""
+    order = np.argsort(p, kind="stable")
+    factors = len(p) - np.arange(len(p))
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * factors))
+    return corrected
+
+
+def reach(comparisons: int = 1) -> int:
+    """Return the smallest number of seeds at which a sign-flip test among so many can come to 5 %."""
+    return math.ceil(math.log2(2 * comparisons / LEVEL))
+
+
+def power(n: np.ndarray, effect: float, level: float = LEVEL) -> np.ndarray:
+    """Return the power of a paired two-sided test over n seeds; ``effect`` is mean over standard deviation.
+
+    That of the t test, which the sign-flip test comes close to, to find the difference on its true side.
+    """
+    critical = stats.t.isf(level / 2, n - 1)
+    found: np.ndarray = stats.nct.sf(critical, n - 1, abs(effect) * np.sqrt(n))
+    return found
+
+
+def seeds_to_decide(differences: np.ndarray, comparisons: int = 1) -> int | None:
+    """Return how many seeds in all give 80 % power, were the difference and its spread as seen.
+
+    None where more than a thousand would be needed, or where fewer than two differences are known.
+    """
+    if len(differences) < 2:
+        return None
+    mean, sd = abs(float(np.mean(differences))), float(np.std(differences, ddof=1))
+    if mean == 0:
+        return None
+    effect = min(LARGEST, mean / sd) if sd else LARGEST
+    n = np.arange(reach(comparisons), MOST + 1)
+    enough = n[power(n, effect, LEVEL / comparisons) >= POWER]
+    return int(enough[0]) if len(enough) else None
