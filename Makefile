@@ -7,7 +7,7 @@ CONFIG := config/$(EXPERIMENT).yaml
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: bench docs magnitudes help setup fetch reproduce tables report reference smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
+.PHONY: bench test-slurm docs magnitudes help setup fetch reproduce tables report reference smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -44,6 +44,10 @@ smoke:  ## the whole workflow in three minutes; its scores mean nothing
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest
+
+# LOCAL_SLURM=PATH: a script that starts a one-node SLURM (start, stop, env).
+test-slurm: setup  ## run the tests on a real SLURM, started for them; a skipped test is a failure
+	$(BIN)/python -m pytest -m slurm tests/slurm
 
 lint: setup  ## ruff, mypy, snakefmt, the Snakemake linter
 	$(BIN)/ruff check .

@@ -125,6 +125,11 @@ def test_many_seeds_are_drawn_and_agree_with_scipy() -> None:
     assert sign_flip_p(np.ones((20, 1))) >= 1 / 10_000
 
 
+def test_many_comparisons_over_many_seeds_can_be_significant() -> None:
+    differences = np.random.default_rng(0).normal(3, 1, (50, 950))
+    assert holm(sign_flip_p(differences, 950)).max() <= 0.05 < holm(sign_flip_p(differences)).min()
+
+
 def test_holm_on_a_known_example() -> None:
     assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm(np.array([0.9, 0.8])) == pytest.approx([1.0, 1.0]) and len(holm(np.array([]))) == 0

@@ -52,7 +52,7 @@ def corrected(pairs: Iterable[np.ndarray]) -> np.ndarray:
     p = np.ones(len(differences))
     for n, members in groups.items():
         if n:
-            p[members] = sign_flip_p(np.stack([differences[i] for i in members], 1))
+            p[members] = sign_flip_p(np.stack([differences[i] for i in members], 1), len(differences))
     return holm(p)
 
 

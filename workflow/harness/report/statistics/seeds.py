@@ -4,6 +4,7 @@ A run is one draw of a method's training. Only new draws, other seeds, tell meth
 """
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from scipy import stats
@@ -17,25 +18,37 @@ MOST = 1000
 LARGEST = 50.0
 """Effect beyond which scipy's noncentral t distribution gives out; its power is 1 long before."""
 RESAMPLES = 9_999
+BATCH = 4096
 TIE = 1e-9
 
 
-def sign_flip_p(differences: np.ndarray) -> np.ndarray:
+def sign_flip_p(differences: np.ndarray, comparisons: int = 1) -> np.ndarray:
     """Return the two-sided p-value of each column of paired differences [n, P].
 
     Under the null a difference is as likely to have the other sign. All 2^n signs are tried where they are
-    few, else 9,999 draws (plus one). scipy's permutation_test gives the same, one column at a time.
+    few, else draws (plus one): 9,999, or forty for each of the ``comparisons`` that p-values will be
+    corrected for, so that the smallest one survives. scipy's permutation_test gives the same, one column
+    at a time.
     """
-    n = len(differences)
-    exact = 2**n <= RESAMPLES
-    if exact:
-        signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-    else:
-        signs = generator("sign flips", str(n)).choice([-1.0, 1.0], (RESAMPLES, n))
-    size = np.abs(differences).sum(0)
-    observed = np.abs(differences.sum(0))
-    extreme: np.ndarray = (np.abs(signs @ differences) >= observed - TIE * size).sum(0)
-    return extreme / len(signs) if exact else (extreme + 1) / (len(signs) + 1)
+    n, draws = len(differences), max(RESAMPLES, 40 * comparisons)
+    exact = 2**n <= draws
+    draws = 2**n if exact else draws
+    least = np.abs(differences.sum(0)) - TIE * np.abs(differences).sum(0)
+    extreme = np.zeros(differences.shape[1])
+    for signs in _signs(n, draws, exact):
+        extreme += (np.abs(signs @ differences) >= least).sum(0)
+    p: np.ndarray = extreme / draws if exact else (extreme + 1) / (draws + 1)
+    return p
+
+
+def _signs(n: int, draws: int, exact: bool) -> Iterator[np.ndarray]:
+    draw = generator("sign flips", str(n))
+    for start in range(0, draws, BATCH):
+        size = min(BATCH, draws - start)
+        if exact:
+            yield 1.0 - 2.0 * ((np.arange(start, start + size)[:, None] >> np.arange(n)) & 1)
+        else:
+            yield 2.0 * draw.integers(0, 2, (size, n), dtype=np.int8) - 1.0
 
 
 def holm(p: np.ndarray) -> np.ndarray:
