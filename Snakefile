@@ -8,8 +8,9 @@ from harness.plan.workflow import open_workflow
 
 WORKFLOW = open_workflow(workflow)
 
-# `python` in a rule is the one that runs Snakemake, on every node.
-shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
+# `python` in a rule is the one that runs Snakemake, on every node. A prefix takes the place of Snakemake's own,
+# so it says again that a command fails in front of a pipe, too.
+shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
 
 
 wildcard_constraints:

@@ -79,7 +79,12 @@ def cluster() -> Iterator[Cluster]:
     if not SCRIPT.is_file():
         pytest.fail(NO_SLURM, pytrace=False)
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # socket paths are short
-    settings = {**os.environ, "LOCAL_SLURM_DIR": str(folder / "s"), "OMP_NUM_THREADS": "1"}
+    settings = {
+        **os.environ,
+        "LOCAL_SLURM_DIR": str(folder / "s"),
+        "LOCAL_SLURM_CPUS": str(max(2, os.cpu_count() or 2)),  # nproc would count OMP_NUM_THREADS
+        "OMP_NUM_THREADS": "1",
+    }
     started = subprocess.run([SCRIPT, "start"], env=settings, capture_output=True, text=True, check=False)
     if started.returncode:
         pytest.fail(f"{SCRIPT} start:\n{started.stdout}{started.stderr}", pytrace=False)
