@@ -42,8 +42,9 @@ reference: setup  ## make the finished experiment the tracked reference of its n
 smoke:  ## the whole workflow in three minutes; its scores mean nothing
 	@$(MAKE) --no-print-directory reproduce EXPERIMENT=smoke
 
+# A process a core, and one thread each: threads that share cores slow each other down.
 test: setup  ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
 
 # LOCAL_SLURM=PATH: a script that starts a one-node SLURM (start, stop, env).
 test-slurm: setup  ## run the tests on a real SLURM, started for them; a skipped test is a failure
