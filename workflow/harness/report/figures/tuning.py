@@ -102,7 +102,7 @@ def _point(axes: "Axes", x: Any, record: Record) -> None:
     if score is not None:
         whole = record["score"] is not None
         colour = DEFAULTS if record["defaults"] else DRAWN
-        axes.plot(x, 100 * score, "o", markersize=3.5, color=colour, mfc=colour if whole else "none")
+        axes.plot(x, 100 * score, "o", ms=3.5, color=colour, mfc=colour if whole else "none", clip_on=False)
 
 
 def _importance(axes: "Axes", found: dict[str, float]) -> None:
@@ -118,11 +118,17 @@ def _importance(axes: "Axes", found: dict[str, float]) -> None:
 
 
 def _slice(axes: "Axes", name: str, dimension: Any, records: list[Record], search: Search) -> None:
+    """Draw the scores along one dimension, over all of it, with the value found."""
+    from matplotlib.ticker import NullFormatter
+
     for record in records:
         value = record["values"].get(name)
         _point(axes, str(value) if isinstance(dimension, list) else value, record)
     if isinstance(dimension, dict) and dimension["log"]:
         axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())  # its numbers would run into each other
+    if isinstance(dimension, dict):
+        axes.set_xlim(dimension["low"], dimension["high"])
     axes.axvline(_as_drawn(search.tuned.values[name], dimension), color="0.6", linestyle="--", linewidth=0.8)
     axes.set_xlabel(name)
     light_grid(axes)
