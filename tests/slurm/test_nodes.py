@@ -57,12 +57,16 @@ def test_what_slurm_would_refuse_is_told_before_any_job(
     cluster: Cluster, make_login: Callable[[], Login]
 ) -> None:
     login = make_login()
-    resources = ["slurm_partition=gpus", "slurm_account=branch"]
-    assert login.start("--default-resources", *resources).wait() == 1
+    shipped = login.profile.read_text()
+    login.edit("slurm_partition: gpu", "slurm_partition: gpus")
+    login.edit("slurm_account: bench", "slurm_account: branch")
+    assert login.start().wait() == 1
     assert "did you mean 'gpu'? valid: debug, gpu, short" in login.told()
     assert "unknown account 'branch'" in login.told()
-    assert login.start("--set-resources", "train:gres=gpu:9").wait() == 1
+    login.profile.write_text(shipped.replace("gpu:1", "gpu:9"))
+    assert login.start().wait() == 1
     assert "SLURM would refuse a job with" in login.told() and "--gres=gpu:9" in login.told()
+    login.profile.write_text(shipped)
     login.edit(r"    gres: .*\n", "")
     assert login.start().wait() == 1
     assert "3 training jobs ask for no GPU" in login.told()
