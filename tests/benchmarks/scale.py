@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 from planted import plant
 
@@ -24,7 +23,8 @@ from harness.plan.workflow import Workflow
 from harness.report.comparisons import write_comparisons
 from harness.report.frame import frame_path, write_frame
 from harness.report.mirror import mirror
-from harness.report.tables import write_tables
+from harness.report.render import render
+from harness.report.statistics.results import write_statistics
 
 TASKS = ["cola", "sst2", "rte", "stsb", "rotten_tomatoes"]
 VARIANTS = [
@@ -94,9 +94,8 @@ def main(runs: int = 10_000) -> None:
         timed("mirror again, nothing new", lambda: mirror(plan.results, "grid"))
         timed("export", lambda: write_frame(plan))
         timed("comparisons", lambda: write_comparisons(plan))
-        frame = pd.read_parquet(frame_path(plan))
-        facts = plan.as_json()
-        timed("all tables", lambda: write_tables(facts, frame, plan.folder / "tables"))
+        timed("statistics", lambda: write_statistics(plan.as_json(), plan.folder))
+        timed("tables, figures, report", lambda: render(plan.as_json(), plan.folder, plan.folder))
         print(f"{'run folders (8 rows of predictions each)':44} {sizes(plan.folder / 'runs')}")
         for path in (plan.folder / "plan.json", plan.results / "mlflow.db", frame_path(plan)):
             print(f"{path!s:44} {path.stat().st_size / 2**20:8.1f} MB")
