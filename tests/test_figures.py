@@ -102,6 +102,13 @@ def test_the_expected_best_of_many_evaluations_is_exact() -> None:
     assert expected_best([0.4], 1) == [0.0]
 
 
+def test_the_expected_best_of_thousands_of_evaluations_is_a_number() -> None:
+    """Binomials of that size are no floats."""
+    found = expected_best([i / 2000 for i in range(2000)][::-1], 2000)
+    assert found[1] == pytest.approx(fmean(i / 2000 for i in range(1, 2000)))
+    assert found[-1] == pytest.approx(1999 / 2000)
+
+
 def test_the_report_holds_everything_and_reaches_for_nothing(plan: Plan) -> None:
     for run in plan.runs[:-1]:
         plant(plan, run, 0.5, subset="<b>&", curve=[(2, 0.5), (4, 0.7)])

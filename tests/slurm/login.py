@@ -11,8 +11,8 @@ from harness.plan.plan import Plan, make_plan
 from harness.runs.folder import RunFolder
 
 EDITS = {
-    r"# slurm_account: NAME .*": "slurm_account: bench",
-    r"# slurm_partition: NAME .*": "slurm_partition: gpu",
+    r"# slurm_account: .*": "slurm_account: \"'bench'\"",
+    r"# slurm_partition: .*": "slurm_partition: \"'gpu'\"",
     r"status-checks: 20 .*": "status-checks: 2",
     r"latency-wait: 60 .*": "latency-wait: 10",
     r"USR1@180": "USR1@35",

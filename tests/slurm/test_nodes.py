@@ -58,8 +58,8 @@ def test_what_slurm_would_refuse_is_told_before_any_job(
 ) -> None:
     login = make_login()
     shipped = login.profile.read_text()
-    login.edit("slurm_partition: gpu", "slurm_partition: gpus")
-    login.edit("slurm_account: bench", "slurm_account: branch")
+    login.edit("'gpu'", "'gpus'")
+    login.edit("'bench'", "'branch'")  # a name that Snakemake has, too
     assert login.start().wait() == 1
     assert "did you mean 'gpu'? valid: debug, gpu, short" in login.told()
     assert "unknown account 'branch'" in login.told()

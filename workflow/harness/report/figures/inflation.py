@@ -1,6 +1,5 @@
 """Inflation: what reporting the best of many evaluations adds to the last one."""
 
-from math import comb
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -41,12 +40,19 @@ def draw(plan: dict[str, Any], runs: list[RunRow], statistics: Statistics, path:
 def expected_best(curve: list[float], most: int) -> list[float]:
     """Return, for k from 1 to ``most``, the expected best of the last score and k - 1 others, less the last.
 
-    The others are drawn without replacement; the expectation is exact.
+    The others are drawn without replacement; the expectation is over all ways to draw them. Binomials are
+    taken by their logarithms: those of a few thousand evaluations are no floats any more.
     """
-    last, others = curve[-1], sorted(curve[:-1])
-    found = []
-    for drawn in range(most):
-        ways = comb(len(others), drawn)
-        best = [max(last, score) * comb(i, drawn - 1) for i, score in enumerate(others)] if drawn else [last]
-        found.append(sum(best) / ways - last)
+    import numpy as np
+    from scipy.special import gammaln
+
+    last, others = curve[-1], np.sort(curve[:-1])
+    logs = gammaln(np.arange(len(others) + 1) + 1.0)  # of 0!, 1!, ...
+    found = [0.0]
+    for drawn in range(1, most):
+        place = np.arange(drawn - 1, len(others))  # of the best of those drawn, in their order
+        ways = logs[place] - logs[drawn - 1] - logs[place - drawn + 1]
+        all_ways = logs[-1] - logs[drawn] - logs[len(others) - drawn]
+        shares = np.exp(ways - all_ways)
+        found.append(float(shares @ np.maximum(others[place], last)) - last)
     return found
