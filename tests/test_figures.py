@@ -53,6 +53,8 @@ def test_every_variant_has_a_look_of_its_own_that_does_not_depend_on_the_others(
     main = [found[name] for name in ("vanilla", "freelb", "smart", "mat")]
     for part in ("colour", "marker", "line"):
         assert len({str(getattr(look, part)) for look in main}) == 4
+    tuned = style.looks(["vanilla", "mat", "vanilla-tuned", "mat-tuned"])
+    assert len({look.colour for look in tuned.values()}) == 4
 
 
 @pytest.fixture

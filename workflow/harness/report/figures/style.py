@@ -68,8 +68,19 @@ class Look:
 def looks(variants: Iterable[str]) -> dict[str, Look]:
     """Return the look of each variant: known ones their own, others the next in the order given."""
     given = list(dict.fromkeys(variants))
-    order = [*KNOWN, *(name for name in given if name not in KNOWN)]
-    return {name: _look(order.index(name)) for name in given}
+    numbers = {name: KNOWN.index(name) for name in given if name in KNOWN}
+    for name in given:
+        if name not in numbers:
+            numbers[name] = _free(set(numbers.values()))
+    return {name: _look(numbers[name]) for name in given}
+
+
+def _free(taken: set[int]) -> int:
+    """Return the first look that is nobody's, of a colour that nobody has as long as there is one."""
+    colours = {number % len(COLOURS) for number in taken}
+    first = len(KNOWN)
+    free = [n for n in range(first, first + len(taken) + len(COLOURS)) if n not in taken]
+    return next((n for n in free if n % len(COLOURS) not in colours), free[0])
 
 
 def _look(number: int) -> Look:
