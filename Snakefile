@@ -24,7 +24,7 @@ wildcard_constraints:
 rule all:
     input:
         WORKFLOW.results,
-        lambda wildcards: tuned_results(wildcards),
+        lambda wildcards: WORKFLOW.tuned_results(checkpoints),
         WORKFLOW.tables,
         WORKFLOW.figures,
         WORKFLOW.report,

@@ -2,7 +2,7 @@
 rule track:
     input:
         results=WORKFLOW.results,
-        tuned=tuned_results,
+        tuned=lambda wildcards: WORKFLOW.tuned_results(checkpoints),
         plan=WORKFLOW.plan_file,
     output:
         f"{WORKFLOW.folder}/frame.parquet",

@@ -42,8 +42,3 @@ checkpoint tuned:
         "write the tuned files"
     shell:
         "python -m harness tuned {params.file} 2>&1 | tee {log}"
-
-
-def tuned_results(wildcards):
-    """Records of the runs that wait for a search: known when it is done."""
-    return WORKFLOW.found(checkpoints.tuned.get()) if WORKFLOW.workers else []

@@ -113,8 +113,11 @@ class Workflow:
         """Return the MB that a worker of a search asks for."""
         return self.requests.memory_mb(self._study(wildcards).cells, attempt)
 
-    def found(self, _checkpoint: Any) -> list[str]:
-        """Return the records of the runs whose arguments the searches have found; plan.json follows."""
+    def tuned_results(self, checkpoints: Any) -> list[str]:
+        """Return the records of the runs that waited for a search, none without one; plan.json follows."""
+        if not self.workers:
+            return []
+        checkpoints.tuned.get()  # Snakemake asks again when the tuned files are there
         if any(run.cell.waits for run in self.plan.runs):
             before = {run.cell.name for run in self.plan.runs if run.cell.waits}
             self.plan = make_plan(self.plan.file, self.plan.results)
