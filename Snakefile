@@ -1,15 +1,15 @@
 # The workflow of one experiment: snakemake --configfile config/NAME.yaml (default: quick).
-# There is no `configfile:` directive on purpose: no key of one experiment reaches another.
+# It has no `configfile:` directive, so that no key of one experiment reaches another.
 import sys
 from pathlib import Path
 
-from harness.cluster.start import start
-from harness.plan.workflow import open_workflow
+from harness.snakemake.preflight import preflight
+from harness.snakemake.workflow import open_workflow
 
 WORKFLOW = open_workflow(workflow)
 
-# `python` in a rule is the one that runs Snakemake, on every node. A prefix takes the place of Snakemake's own,
-# so it says again that a command fails in front of a pipe, too.
+# `harness` in a rule is that of the Python that runs Snakemake, on every node. The prefix replaces Snakemake's, so
+# it repeats that a command before a pipe can fail.
 shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
 
 
@@ -29,7 +29,7 @@ rule all:
         WORKFLOW.figures,
         WORKFLOW.report,
     message:
-        f"{WORKFLOW.folder}: all runs, tables and figures are there"
+        f"{WORKFLOW.folder}: all runs, tables and figures exist"
 
 
 include: "workflow/rules/data.smk"
@@ -38,13 +38,13 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"
 
 
-# What is told, and checked, before the first job.
+# A summary and checks before the first job.
 onstart:
-    start(workflow, WORKFLOW)
+    preflight(workflow, WORKFLOW)
 
 
-# Failure and interruption end with tables of the present state and the failure digest.
+# After a failure or interruption: tables of the results that exist, and the list of failures.
 onerror:
     shell(
-        "python -m harness track {WORKFLOW.file} && python -m harness tables {WORKFLOW.file}"
+        "harness step track {WORKFLOW.file} && harness step tables {WORKFLOW.file}"
     )

@@ -1,1 +1,1 @@
-"""Baseline methods, one file each; a new file is found by itself."""
+"""Baseline methods, one file each. A new file needs no registration."""

@@ -1,6 +1,6 @@
 """R-Drop: two passes under different dropout masks must agree. The control for small perturbations.
 
-Liang et al. 2021, halved so that the task loss keeps its scale beside the other methods'.
+Liang et al. 2021, halved so that the task loss has the same scale as in the other methods.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from harness.methods import adversary
-from harness.methods.interface import Arguments, Limit, Method, Passes
-from harness.methods.search import Range, space
+from harness.methods.interface import Arguments, LimitingCase, Method, PassCount
+from harness.methods.search_space import Range, space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RDropArguments(Arguments):
-    """One argument of its own."""
+    """Argument beside dropout."""
 
     weight: float = Field(1.0, ge=0, description="weight of half the symmetric divergence (alpha)")
 
@@ -32,17 +32,17 @@ class RDrop(Method):
     summary = "two-pass dropout consistency, no adversary"
     citation = "Liang et al. 2021, R-Drop: Regularized Dropout for Neural Networks (NeurIPS)"
     Arguments = RDropArguments
-    search = space(weight=Range(0.1, 10.0, log=True))
-    limits = (Limit({}, "vanilla", {}, 1e-12),)  # without dropout both passes are the same
+    search_space = space(weight=Range(0.1, 10.0, log=True))
+    limiting_cases = (LimitingCase({}, "vanilla", {}, 1e-12),)  # without dropout both passes are the same
     arguments: RDropArguments
 
     @classmethod
-    def passes(cls, arguments: RDropArguments, regression: bool = False) -> Passes:
+    def passes(cls, arguments: RDropArguments, regression: bool = False) -> PassCount:
         """Two forwards, two backwards."""
-        return Passes(forward=2, backward=2, optimizer_steps=1)
+        return PassCount(forward=2, backward=2, optimizer_steps=1)
 
     def gradient(self, model: Model, batch: Batch) -> Tensor:
-        """Gradient of both passes' loss and of their disagreement."""
+        """Gradient of the losses and the divergence of both passes."""
         one, two = model(batch).logits, model(batch).logits
         distance = (
             adversary.squared_difference(one, two) if model.regression else adversary.symmetric_kl(one, two)

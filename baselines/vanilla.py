@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.methods.interface import Arguments, Method, Passes
+from harness.methods.interface import Arguments, Method, PassCount
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,9 +20,9 @@ class Vanilla(Method):
     citation = "Devlin et al. 2019, BERT: Pre-training of Deep Bidirectional Transformers (NAACL)"
 
     @classmethod
-    def passes(cls, arguments: Arguments, regression: bool = False) -> Passes:
+    def passes(cls, arguments: Arguments, regression: bool = False) -> PassCount:
         """One forward, one backward, one step."""
-        return Passes(forward=1, backward=1, optimizer_steps=1)
+        return PassCount(forward=1, backward=1, optimizer_steps=1)
 
     def gradient(self, model: Model, batch: Batch) -> Tensor:
         """Gradient of the mean task loss on the clean batch."""

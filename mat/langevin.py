@@ -1,10 +1,11 @@
-"""Langevin sampling: noise, and the exponentially averaged mean of the samples."""
+"""Langevin sampling: noise, and the exponential average of the samples."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
+from harness.methods.foreach import lerp_all
 from harness.methods.lazy import torch
 
 if TYPE_CHECKING:
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
 
 
 PIECE = 1 << 21
-"""Numbers that are added at a time: the noise of a large tensor is never whole in memory."""
+"""Largest number of noise values in memory at a time."""
 
 
 def deviation(step: float, base_step: float, ratio: float) -> float:
     """Return the noise's standard deviation, sqrt(2 step) * (base_step * ratio).
 
-    For theta the released code puts the schedule's rate into the root and the peak rate outside it.
+    For theta, the released code has the rate of the schedule inside of the root and the peak rate outside.
     """
     return math.sqrt(2 * step) * base_step * ratio
 
@@ -35,5 +36,5 @@ def add_noise(tensors: list[Tensor], size: float, draws: Draws) -> None:
 
 
 def average(mean: list[Tensor], sample: list[Tensor], decay: float) -> None:
-    """mean <- decay * mean + (1 - decay) * sample, in place."""
-    torch._foreach_lerp_(mean, sample, 1 - decay)
+    """Set mean to decay * mean + (1 - decay) * sample, in place."""
+    lerp_all(mean, sample, 1 - decay)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from login import Login
 
-from harness.paths import ROOT
+from harness.util.paths import ROOT
 
 SCRIPT = Path(os.environ.get("LOCAL_SLURM", ROOT.parent / "shared" / "slurm" / "local-slurm"))
 NO_SLURM = f"""no SLURM for tests: there is no {SCRIPT}.
@@ -89,8 +89,8 @@ def cluster() -> Iterator[Cluster]:
     if started.returncode:
         pytest.fail(f"{SCRIPT} start:\n{started.stdout}{started.stderr}", pytrace=False)
     try:
-        told = subprocess.run([SCRIPT, "env"], env=settings, capture_output=True, text=True, check=True)
-        script = f"{told.stdout}\nenv -0"
+        reported = subprocess.run([SCRIPT, "env"], env=settings, capture_output=True, text=True, check=True)
+        script = f"{reported.stdout}\nenv -0"
         exported = subprocess.run(
             ["bash", "-c", script], env=settings, capture_output=True, check=True
         ).stdout

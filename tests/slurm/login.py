@@ -1,11 +1,11 @@
-"""A clone on a login node: the shipped profile with its two edits, and looks that tests need not wait for."""
+"""A clone on a login node: the shipped profile with its two edits, and shorter intervals."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from test_workflow import Clone
+from support.clones import Clone
 
 from harness.plan.plan import Plan, make_plan
 from harness.runs.folder import RunFolder
@@ -21,13 +21,13 @@ EDITS = {
 
 
 class Login(Clone):
-    """A clone from which jobs are sent."""
+    """A clone from which jobs are submitted."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         super().__init__(folder)
         self.environment = environment
         self.started: list[subprocess.Popen[str]] = []
-        self.profile = folder / "workflow" / "profiles" / "slurm" / "config.yaml"
+        self.profile = folder / "profiles" / "slurm" / "config.yaml"
         for shipped, edited in EDITS.items():
             self.edit(shipped, edited)
 
@@ -37,7 +37,7 @@ class Login(Clone):
         self.profile.write_text(text)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start snakemake on the cluster; what it prints goes to ``snakemake.log``."""
+        """Start snakemake on the cluster; its output goes to ``snakemake.log``."""
         command = [
             sys.executable,
             "-m",
@@ -55,7 +55,7 @@ class Login(Clone):
         self.started.append(process)
         return process
 
-    def told(self) -> str:
+    def output(self) -> str:
         return (self.folder / "snakemake.log").read_text()
 
     def plan(self) -> Plan:
@@ -75,7 +75,7 @@ class Login(Clone):
         return result.hashes["weights"]
 
     def trains(self, variant: str, seed: int = 1) -> bool:
-        """Tell whether a run has begun with its batches."""
+        """Return whether a run is training its batches."""
         folder = self.run_folder(variant, seed)
         begun = folder.metrics_path.is_file() and folder.metrics_path.stat().st_size > 0
         return begun and (folder.path / "lock").exists()

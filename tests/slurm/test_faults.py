@@ -1,4 +1,4 @@
-"""What clusters do to jobs, on a real SLURM: nothing is lost, nothing is made twice, all is told."""
+"""What clusters do to jobs, on a real SLURM: nothing is lost, nothing is trained twice, all is reported."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from conftest import Cluster
 from login import Login
 
-from harness.cluster.packs import packs_of, write_packs
+from harness.snakemake.job_packs import job_packs, write_packs
 
 pytestmark = pytest.mark.slurm
 LONG = {
@@ -62,9 +62,9 @@ def hurry(cluster: Cluster, folder: Path) -> None:
 def undisturbed(login: Login) -> "subprocess.Popen[str]":
     """Start the runs of an experiment, together, without a cluster."""
     login.configure(variants=LONG, seeds=[1], runs_per_job=4)
-    pack = packs_of(login.plan(), [run for run in login.plan().runs if run.cell.variant != "pgd"])[0]
+    pack = job_packs(login.plan(), [run for run in login.plan().runs if run.cell.variant != "pgd"])[0]
     write_packs([pack])
-    command = [sys.executable, "-m", "harness", "pack", "toy.yaml", "--runs", str(pack.file)]
+    command = [sys.executable, "-m", "harness", "step", "pack", "toy.yaml", "--runs", str(pack.file)]
     return subprocess.Popen(command, cwd=login.folder, text=True, stderr=subprocess.DEVNULL)
 
 
@@ -92,7 +92,7 @@ def test_jobs_that_fail_are_cancelled_are_requeued_and_run_out_of_time(
     found = {variant: login.weights(variant) for variant in faults}
     for variant, fault in faults.items():
         print(f"weights of {variant}, job {fault.job}: {expected[variant]} undisturbed, {found[variant]}")
-    assert snakemake.returncode == 1, login.told()
+    assert snakemake.returncode == 1, login.output()
     assert found == expected
     assert {v: [state for job, state, _ in history if job == fault.job] for v, fault in faults.items()} == {
         "r3f": ["CANCELLED"],  # tried again in a job of its own
@@ -100,7 +100,7 @@ def test_jobs_that_fail_are_cancelled_are_requeued_and_run_out_of_time(
         "vanilla": ["REQUEUED", "COMPLETED"],
     }
     for variant in faults:
-        again = json.loads(login.run_folder(variant).provenance_path.read_text())["tries"]
+        again = json.loads(login.run_folder(variant).provenance_path.read_text())["attempts"]
         assert len(again) == 2 and again[1]["after_batch"] > 0, variant
     digest = (login.folder / "results/toy/failures.md").read_text()
     assert "1 failed, 3 of 4 runs done" in digest and "Is a directory" in digest

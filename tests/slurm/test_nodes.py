@@ -9,21 +9,20 @@ from pathlib import Path
 import pytest
 from conftest import Cluster
 from login import Login
-from test_fetch import harness, hub, mine
+from support.hub_folder import harness, write_hub, write_task
 
 pytestmark = pytest.mark.slurm
-__all__ = ["hub", "mine"]
-"""Fixtures: a folder in the Hub's layout, and a task of one's own that comes from there."""
 
 
 def test_fetched_once_then_searched_and_trained_without_network_or_mlflow_on_the_nodes(
-    cluster: Cluster, make_login: Callable[[], Login], hub: Path, mine: Path, tmp_path: Path
+    cluster: Cluster, make_login: Callable[[], Login], tmp_path: Path
 ) -> None:
     """Four workers of one search on two GPUs, then a pack of four runs."""
     login = make_login()
+    hub, tasks = write_hub(tmp_path / "hub"), write_task(tmp_path / "tasks")
     login.configure(
         tasks=["pairs"],
-        tasks_dirs=[str(mine)],
+        tasks_dirs=[str(tasks)],
         variants={"vanilla": {}, "tuned": {"of": "r3f", "arguments": "tuned"}},
         tuning={"trials": 8, "workers": 4, "pruner": "none"},
         seeds=[1, 2],
@@ -36,7 +35,7 @@ def test_fetched_once_then_searched_and_trained_without_network_or_mlflow_on_the
     watch = str(Path(__file__).parent / "watch")
     paths = f"{watch}:{login.environment.get('PYTHONPATH', '')}"
     login.environment = {**login.environment, "PYTHONPATH": paths, "WATCH_NOTES": str(notes)}
-    assert login.start().wait() == 0, login.told()
+    assert login.start().wait() == 0, login.output()
 
     history = cluster.history(login.folder)
     assert sorted(comment.split("_wildcards_")[0] for _, _, comment in history) == [
@@ -47,13 +46,13 @@ def test_fetched_once_then_searched_and_trained_without_network_or_mlflow_on_the
     trials = [json.loads(line) for line in records.read_text().splitlines()]
     assert len(trials) >= 8 and len({trial["worker"] for trial in trials}) > 1
     assert "(2/2)" in login.table()
-    told = notes.read_text().splitlines()
-    assert any(line.startswith("login sqlite3.connect") and "mlflow.db" in line for line in told)
-    on_nodes = [line for line in told if not line.startswith("login ")]
+    message = notes.read_text().splitlines()
+    assert any(line.startswith("login sqlite3.connect") and "mlflow.db" in line for line in message)
+    on_nodes = [line for line in message if not line.startswith("login ")]
     assert not [line for line in on_nodes if "mlflow.db" in line or "socket." in line]
 
 
-def test_what_slurm_would_refuse_is_told_before_any_job(
+def test_what_slurm_would_refuse_is_reported_before_any_job(
     cluster: Cluster, make_login: Callable[[], Login]
 ) -> None:
     login = make_login()
@@ -61,15 +60,15 @@ def test_what_slurm_would_refuse_is_told_before_any_job(
     login.edit("'gpu'", "'gpus'")
     login.edit("'bench'", "'branch'")  # a name that Snakemake has, too
     assert login.start().wait() == 1
-    assert "did you mean 'gpu'? valid: debug, gpu, short" in login.told()
-    assert "unknown account 'branch'" in login.told()
+    assert "did you mean 'gpu'? valid: debug, gpu, short" in login.output()
+    assert "unknown account 'branch'" in login.output()
     login.profile.write_text(shipped.replace("gpu:1", "gpu:9"))
     assert login.start().wait() == 1
-    assert "SLURM would refuse a job with" in login.told() and "--gres=gpu:9" in login.told()
+    assert "SLURM would refuse a job with" in login.output() and "--gres=gpu:9" in login.output()
     login.profile.write_text(shipped)
     login.edit(r"    gres: .*\n", "")
     assert login.start().wait() == 1
-    assert "3 training jobs ask for no GPU" in login.told()
+    assert "3 training jobs request no GPU" in login.output()
     assert cluster.history(login.folder) == []
 
 
@@ -83,5 +82,5 @@ def test_without_an_executor_a_cluster_experiment_does_not_start(
     done = subprocess.run(
         command, cwd=login.folder, env=login.environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1 and "no executor is named" in done.stdout + done.stderr
+    assert done.returncode == 1 and "no executor is given" in done.stdout + done.stderr
     assert not login.results()

@@ -5,12 +5,13 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from conftest import Cluster, until
 from login import Login
 
-from harness.runs import lock
+from harness.util import lock
 
 pytestmark = pytest.mark.slurm
 SEEDS = [1, 2, 3]
@@ -43,13 +44,13 @@ def test_after_a_kill_jobs_are_recognised_and_nothing_is_trained_twice(
     _seen_from_another_host(cluster, login, monkeypatch)
 
     login.snakemake("--unlock")
-    assert login.start().wait() == 0, login.told()
-    found = re.search(r"left by an earlier snakemake in SLURM jobs ([\d, ]+): waited for", login.told())
-    assert found and set(found[1].split(", ")) <= set(left), login.told()
+    assert login.start().wait() == 0, login.output()
+    found = re.search(r"left by an earlier snakemake in SLURM jobs ([\d, ]+); waiting", login.output())
+    assert found and set(found[1].split(", ")) <= set(left), login.output()
     history = cluster.history(login.folder)
     assert {state for job, state, _ in history if job in left} == {"COMPLETED"}
     assert attempts(login) == [1, 1, 1]  # who found a record tried nothing
-    assert "is being trained by" not in login.told()
+    assert "is in use by" not in login.output()
     assert "(3/3)" in login.table()
     assert json.loads(login.run_folder("vanilla").provenance_path.read_text())["machine"]["slurm_job"] in left
 
@@ -60,11 +61,11 @@ def _seen_from_another_host(cluster: Cluster, login: Login, monkeypatch: pytest.
     path = next(
         login.run_folder("vanilla", seed).path / "lock" for seed in SEEDS if login.trains("vanilla", seed)
     )
-    holder = {**json.loads(path.read_text()), "host": "elsewhere"}
+    holder = replace(lock.Holder(**json.loads(path.read_text())), host="elsewhere")
     waiting = next(job for job, (state, _) in cluster.jobs(login.folder).items() if state == "PENDING")
     assert lock.is_alive(holder, path)
-    assert not lock.is_alive({**holder, "slurm_node": "another"}, path)  # requeued since, to other nodes
-    assert not lock.is_alive({**holder, "slurm_job": waiting}, path)
+    assert not lock.is_alive(replace(holder, slurm_node="another"), path)  # requeued since, to other nodes
+    assert not lock.is_alive(replace(holder, slurm_job=waiting), path)
 
 
 def test_interrupted_and_terminated_snakemakes_lose_nothing(
@@ -88,8 +89,8 @@ def test_interrupted_and_terminated_snakemakes_lose_nothing(
     cluster.history(login.folder)
     finished = [s for s in SEEDS if login.run_folder("vanilla", s).result() is not None]
     assert set(finished) >= kept
-    assert login.start().wait() == 0, login.told()
+    assert login.start().wait() == 0, login.output()
     assert "(3/3)" in login.table()
     for seed in kept:
-        tries = json.loads(login.run_folder("vanilla", seed).provenance_path.read_text())["tries"]
+        tries = json.loads(login.run_folder("vanilla", seed).provenance_path.read_text())["attempts"]
         assert len(tries) == 2 and tries[1]["after_batch"] > 0

@@ -1,4 +1,4 @@
-# What comes from the Hub is downloaded once, where there is a network; nothing else needs one.
+# Data and models from the Hub are downloaded once. No other rule needs a network.
 rule fetch:
     output:
         touch("results/cache/fetched/{kind}-{name}"),
@@ -13,7 +13,7 @@ rule fetch:
     message:
         "fetch {wildcards.kind} {wildcards.name}"
     shell:
-        "python -m harness fetch {params.file} --{wildcards.kind} {wildcards.name} 2>&1 | tee {log}"
+        "harness step fetch {params.file} --{wildcards.kind} {wildcards.name} 2>&1 | tee {log}"
 
 
 rule tokens:
@@ -29,11 +29,11 @@ rule tokens:
     message:
         "token ids of {wildcards.task} for {wildcards.model}"
     shell:
-        "python -m harness tokenize {params.file}"
+        "harness step tokenize {params.file}"
         " --task {wildcards.task} --model {wildcards.model} 2>&1 | tee {log}"
 
 
-# The schema is made once, before any run: processes that open a fresh store together break it.
+# The schema is created once, before any run: processes that create it together damage it.
 rule store:
     output:
         touch("results/cache/mlflow.ready"),
@@ -44,4 +44,4 @@ rule store:
     message:
         "MLflow store"
     shell:
-        "python -m harness store 2>&1 | tee {log}"
+        "harness step store 2>&1 | tee {log}"

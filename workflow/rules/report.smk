@@ -1,4 +1,4 @@
-# statistics.parquet is no declared output: Snakemake would delete it, and with it what is known already.
+# statistics.parquet is not a declared output: Snakemake would delete it, and the statistics in it are reused.
 rule track:
     input:
         results=WORKFLOW.results,
@@ -14,9 +14,9 @@ rule track:
     params:
         file=WORKFLOW.file,
     message:
-        "mirror into MLflow, export what tables and figures read"
+        "mirror runs to MLflow, write the files that tables and figures read"
     shell:
-        "python -m harness track {params.file} 2>&1 | tee {log}"
+        "harness step track {params.file} 2>&1 | tee {log}"
 
 
 rule render:
@@ -35,10 +35,10 @@ rule render:
     message:
         "tables, figures and report"
     shell:
-        "python -m harness tables {params.file} > {log} 2>&1"
+        "harness step tables {params.file} > {log} 2>&1"
 
 
-# `snakemake tables`: tables, figures and report of the present state; trains nothing.
+# `snakemake tables`: tables, figures and report of the results that exist; trains nothing.
 rule tables:
     log:
         f"{WORKFLOW.folder}/logs/tables.log",
@@ -46,6 +46,6 @@ rule tables:
     params:
         file=WORKFLOW.file,
     message:
-        "tables, figures and report of the present state"
+        "tables, figures and report of the results that exist"
     shell:
-        "(python -m harness track {params.file} && python -m harness tables {params.file}) 2>&1 | tee {log}"
+        "(harness step track {params.file} && harness step tables {params.file}) 2>&1 | tee {log}"

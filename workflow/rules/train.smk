@@ -1,7 +1,7 @@
-# Nothing but a missing result.json trains a run: its inputs are `ancient`. Everything else in the
-# run folder, attempt logs included, is undeclared and survives a failed try. `update` keeps Snakemake from
-# deleting a record that somebody else has finished in the meantime. SIGTERM is the run's to answer, with a
-# checkpoint, so the shell and `tee` ignore it.
+# Only a missing result.json trains a run: its inputs are `ancient`. Everything else in the run folder, including
+# attempt logs, is undeclared and survives a failed attempt. `update` keeps Snakemake from deleting a result that
+# another process has finished in the meantime. The run responds to SIGTERM with a checkpoint, so the shell and
+# `tee` ignore it.
 rule train:
     input:
         tokens=ancient(lambda w: WORKFLOW.tokens(WORKFLOW.cells(w))),
@@ -24,13 +24,13 @@ rule train:
     message:
         "{wildcards.task}/{wildcards.model}/{wildcards.variant}/{wildcards.run}"
     shell:
-        "trap '' TERM; python -m harness run --experiment {params.file}"
+        "trap '' TERM; harness step run --experiment {params.file}"
         " --task {wildcards.task} --model {wildcards.model} --method {wildcards.variant}"
         " --seed {params.seed} --key {params.key} --threads {threads} 2>&1 | tee {log}"
 
 
-# With `runs_per_job`, runs share a process. Their records are no outputs of the job, so a failing run
-# takes no other's along; the stamp says that all are there.
+# With `runs_per_job`, runs share a process. Their results are not outputs of the job, so a failing run does not
+# delete the result of another; the stamp says that all have results.
 rule train_pack:
     input:
         tokens=ancient(lambda w: WORKFLOW.tokens(WORKFLOW.cells(w))),
@@ -49,20 +49,20 @@ rule train_pack:
     message:
         "{wildcards.task}/{wildcards.model}: {wildcards.pack}"
     shell:
-        "trap '' TERM; python -m harness pack {params.file}"
+        "trap '' TERM; harness step pack {params.file}"
         " --runs {input.runs} --threads {threads} 2>&1 | tee {log}"
 
 
-# What an earlier Snakemake left at work when it was killed is waited for, here, where no GPU is held.
+# Wait for runs and jobs that an earlier Snakemake left running when it was killed, without holding a GPU.
 rule wait:
     input:
-        ancient(f"{WORKFLOW.folder}/left-over.json"),
+        ancient(f"{WORKFLOW.folder}/orphans.json"),
     output:
-        touch(f"{WORKFLOW.folder}/left-over.done"),
+        touch(f"{WORKFLOW.folder}/orphans.done"),
     log:
         f"{WORKFLOW.folder}/logs/wait.log",
     localrule: True
     message:
-        "wait for what an earlier snakemake left at work"
+        "wait for runs and jobs that an earlier snakemake left running"
     shell:
-        "python -m harness wait {input} 2>&1 | tee {log}"
+        "harness step wait {input} 2>&1 | tee {log}"

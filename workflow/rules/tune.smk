@@ -1,8 +1,8 @@
-# Searches. Their journals are undeclared: Snakemake deletes declared outputs before a try, and a search
-# goes on from its journal. A worker leaves a stamp when the budget is spent.
+# Studies. Their journals are undeclared: Snakemake deletes declared outputs before an attempt, but a study resumes
+# from its journal. A worker leaves a stamp when the budget is spent.
 rule search:
     input:
-        tokens=ancient(WORKFLOW.search_tokens),
+        tokens=ancient(WORKFLOW.study_tokens),
     output:
         touch(
             f"{WORKFLOW.studies}/{{task}}/{{model}}/{{study}}/{{budget}}/worker{{worker}}"
@@ -15,19 +15,19 @@ rule search:
         worker="[0-9]+",
     threads: WORKFLOW.threads
     resources:
-        runtime=WORKFLOW.search_minutes,
-        mem_mb=WORKFLOW.search_memory,
+        runtime=WORKFLOW.study_minutes,
+        mem_mb=WORKFLOW.study_memory,
     params:
         file=WORKFLOW.file,
-        name=WORKFLOW.search_name,
+        name=WORKFLOW.study_name,
     message:
-        "search {params.name}, worker {wildcards.worker}"
+        "study {params.name}, worker {wildcards.worker}"
     shell:
-        "trap '' TERM; python -m harness tune {params.file} --study {params.name} --worker {wildcards.worker}"
+        "trap '' TERM; harness step tune {params.file} --study {params.name} --worker {wildcards.worker}"
         " --threads {threads} 2>&1 | tee {log}"
 
 
-# The runs that train with tuned values have a key only when those are known.
+# Runs with tuned values get their key when the values are known.
 checkpoint tuned:
     input:
         WORKFLOW.workers,
@@ -41,4 +41,4 @@ checkpoint tuned:
     message:
         "write the tuned files"
     shell:
-        "python -m harness tuned {params.file} 2>&1 | tee {log}"
+        "harness step tuned {params.file} 2>&1 | tee {log}"

@@ -1,4 +1,4 @@
-"""The command line: one file a command, found by itself; starts without torch."""
+"""The command line: one file per command. It starts without torch, pandas and MLflow."""
 
 import argparse
 import importlib
@@ -8,35 +8,34 @@ import pkgutil
 import sys
 from pathlib import Path
 
-from harness.errors import HarnessError, unknown
+from harness.util.errors import HarnessError, unknown
 
 EPILOG = """\
 examples:
-  python -m harness methods
-  python -m harness plan quick
-  python -m harness fetch paper
-  python -m harness run --task stsb --model minilm --method mat --seed 1
-  python -m harness compare --methods vanilla,mat --tasks rotten_tomatoes --like quick
-  python -m harness tables quick
+  harness methods
+  harness plan quick
+  harness fetch paper
+  harness run --task stsb --model minilm --method mat --seed 1
+  harness compare --methods vanilla,mat --tasks rotten_tomatoes --like quick
+  harness tables quick
 
 EXPERIMENT is a file, or the name of one in config/ (quick stands for config/quick.yaml).
-python -m harness COMMAND --help tells more of a command, and gives an example.
+harness COMMAND --help describes a command and gives an example.
 """
 
 
 def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """Return the parser, and that of each command by its name."""
     parser = argparse.ArgumentParser(
-        prog="python -m harness",
+        prog="harness",
         description="Benchmark and reproducibility harness for adversarial fine-tuning.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in sorted(pkgutil.iter_modules([str(Path(__file__).parent)]), key=lambda m: m.name):
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if not module.name.startswith("_"):
             importlib.import_module(f"harness.cli.{module.name}").register(commands)
-    commands._choices_actions.sort(key=lambda action: action.dest)  # argparse keeps the order of arrival
     return parser, dict(commands.choices)
 
 
@@ -47,17 +46,17 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
         print(f"error: {unknown('command', arguments[0], commands)}", file=sys.stderr)
         return 2
-    chosen = parser.parse_args(arguments)
-    if not getattr(chosen, "online", False):  # read by the Hub's libraries when they are imported
+    args = parser.parse_args(arguments)
+    if not getattr(args, "online", False):  # the Hub's libraries read these when they are imported
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        status = int(chosen.command(chosen) or 0)
+        status = int(args.command(args) or 0)
         sys.stdout.flush()
         return status
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
-    except BrokenPipeError:  # who reads the output, `head` say, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)

@@ -1,9 +1,9 @@
-"""``clean-superseded``: delete run folders that no plan of the experiment asks for any more."""
+"""``clean-superseded``: delete run folders that are no longer in the experiment."""
 
 import argparse
 import shutil
 
-from harness.cli._common import Commands, add_command, add_experiment, experiment_file
+from harness.cli._common import Commands, add_command, add_experiment, plan_of
 
 
 def register(commands: Commands) -> None:
@@ -12,25 +12,25 @@ def register(commands: Commands) -> None:
         commands,
         "clean-superseded",
         run,
-        "delete run folders that the experiment no longer asks for",
+        "delete run folders that are no longer in the experiment",
         "clean-superseded quick --dry-run",
     )
     add_experiment(parser)
     parser.add_argument("--dry-run", action="store_true", help="only list them")
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """List, then delete."""
-    from harness.errors import HarnessError
-    from harness.plan.plan import make_plan
+def run(args: argparse.Namespace) -> None:
+    """List the folders, then delete them."""
+    from harness.runs.history import superseded
+    from harness.util.errors import HarnessError
+    from harness.util.lock import is_held
 
-    plan = make_plan(experiment_file(chosen.experiment), chosen.out)
-    wanted = {plan.run_folder(run) for run in plan.runs}
-    old = [p for p in sorted((plan.folder / "runs").glob("*/*/*/seed*")) if p.is_dir() and p not in wanted]
-    if busy := [str(p) for p in old if (p / "lock").exists()]:
+    plan = plan_of(args)
+    folders = list(superseded(plan))
+    if busy := [str(path) for path in folders if is_held(path)]:
         raise HarnessError(f"being trained, so nothing was deleted: {', '.join(busy)}")
-    for path in old:
-        print(f"{'would delete' if chosen.dry_run else 'deleted'} {path}")
-        if not chosen.dry_run:
+    for path in folders:
+        print(f"{'would delete' if args.dry_run else 'deleted'} {path}")
+        if not args.dry_run:
             shutil.rmtree(path)
-    print(f"{len(old)} superseded, {len(wanted)} planned")
+    print(f"{len(folders)} superseded, {len(plan.runs)} planned")

@@ -1,85 +1,77 @@
-"""``compare``: some methods on some tasks, from nothing to the table."""
+"""``compare``: run some methods on some tasks and print their tables."""
 
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.cli._common import Commands, add_command, add_methods_dir, add_tasks_dir, experiment_file
+from harness.cli._common import (
+    Commands,
+    add_command,
+    add_data_root,
+    add_methods_dir,
+    add_set,
+    add_tasks_dir,
+    locations,
+)
 
 if TYPE_CHECKING:
-    from harness.plan.comparison import Asked
     from harness.plan.plan import Plan
 
-EXAMPLE = """compare --methods mine,vanilla,mat --tasks rotten_tomatoes --seeds 5
-  python -m harness compare --methods mine,vanilla --tasks stsb --like quick --set mine.size=0.01"""
 TABLES = ("main", "claims", "cost")
 
 
 def register(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(
-        commands, "compare", run, "run methods side by side, print scores, tests and cost", EXAMPLE
+        commands,
+        "compare",
+        run,
+        "run methods side by side; print scores, tests and cost",
+        "compare --methods mine,vanilla,mat --tasks rotten_tomatoes --seeds 5",
+        "compare --methods mine,vanilla --tasks stsb --like quick --set mine.size=0.01",
     )
     parser.add_argument(
-        "--methods",
-        required=True,
-        metavar="V,V",
-        help="variants, parted by commas (python -m harness methods)",
+        "--methods", required=True, metavar="V,V", help="variants, separated by commas (harness methods)"
     )
     parser.add_argument(
-        "--tasks", required=True, metavar="T,T", help="tasks, parted by commas (python -m harness tasks)"
+        "--tasks", required=True, metavar="T,T", help="tasks, separated by commas (harness tasks)"
     )
     parser.add_argument("--models", default="minilm", metavar="M,M", help="models (default: minilm)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 1 to N (default: 3)")
     parser.add_argument(
         "--like", metavar="EXPERIMENT", help="take protocol, settings and arguments from this experiment"
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a protocol value, or VARIANT.ARGUMENT=VALUE; repeat it",
-    )
-    parser.add_argument("--data-root", metavar="DIR", help="folder with data files, instead of data packages")
+    add_set(parser, "a protocol value, or VARIANT.ARGUMENT=VALUE")
+    add_data_root(parser)
     add_tasks_dir(parser)
     add_methods_dir(parser)
-    parser.add_argument("--dry-run", action="store_true", help="write the experiment, and train nothing")
+    parser.add_argument("--dry-run", action="store_true", help="write the experiment, train nothing")
 
 
-def run(chosen: argparse.Namespace) -> int:
-    """Write the experiment, run it through Snakemake, print the tables; 1 where runs are missing."""
-    from harness.plan.comparison import comparison, write_comparison
-    from harness.plan.experiment import load_experiment
+def run(args: argparse.Namespace) -> int:
+    """Write the experiment, run it through Snakemake, print the tables; 1 if runs are missing."""
+    from harness.config.catalogue import experiment_file
+    from harness.config.experiment import load_experiment
+    from harness.plan.comparison import ComparisonRequest, comparison, write_comparison
     from harness.plan.plan import make_plan
-    from harness.runs.workflow import command, run_workflow
+    from harness.snakemake.launch import command, run_workflow
 
-    like = load_experiment(experiment_file(chosen.like)) if chosen.like else None
-    plan = make_plan(write_comparison(comparison(_asked(chosen), like)))
+    request = ComparisonRequest(
+        variants=_names(args.methods),
+        tasks=_names(args.tasks),
+        models=_names(args.models),
+        seeds=args.seeds,
+        pairs=args.set,
+        locations=locations(args),
+    )
+    like = load_experiment(experiment_file(args.like)) if args.like else None
+    plan = make_plan(write_comparison(comparison(request, like)))
     _print_plan(plan)
-    if chosen.dry_run:
+    if args.dry_run:
         print(f"to run it: {' '.join(command(plan.file))}")
         return 0
-    whole = run_workflow(plan.file)
+    complete = run_workflow(plan.file)
     _print_tables(plan)
-    return int(not whole)
-
-
-def _asked(chosen: argparse.Namespace) -> "Asked":
-    from harness.plan.comparison import Asked
-
-    places = {
-        "data_root": chosen.data_root,
-        "tasks_dirs": chosen.tasks_dir,
-        "methods_dirs": chosen.methods_dir,
-    }
-    return Asked(
-        variants=_names(chosen.methods),
-        tasks=_names(chosen.tasks),
-        models=_names(chosen.models),
-        seeds=chosen.seeds,
-        pairs=chosen.set,
-        places={key: value for key, value in places.items() if value},
-    )
+    return int(not complete)
 
 
 def _names(text: str) -> list[str]:
@@ -87,18 +79,17 @@ def _names(text: str) -> list[str]:
 
 
 def _print_plan(plan: "Plan") -> None:
-    from harness.paths import shown
-    from harness.report.past import hours, hours_told, rates
     from harness.runs.folder import RunFolder
+    from harness.runs.history import hours, hours_text, rates
+    from harness.util.paths import display_path
 
-    waiting = [run_ for run_ in plan.runs if RunFolder(plan.run_folder(run_)).result() is None]
-    print(f"{shown(plan.file)}: {len(plan.runs)} runs, {len(waiting)} to do")
-    print(hours_told(*hours(waiting, rates(plan.results)), len(waiting)), flush=True)
+    to_do = [run for run in plan.runs if RunFolder(plan.run_folder(run)).result() is None]
+    print(f"{display_path(plan.file)}: {len(plan.runs)} runs, {len(to_do)} to do")
+    print(hours_text(*hours(to_do, rates(plan.results)), len(to_do)), flush=True)
 
 
 def _print_tables(plan: "Plan") -> None:
-    files = [plan.folder / "tables" / f"{name}.md" for name in TABLES]
-    for path in files:
+    for path in [plan.folder / "tables" / f"{name}.md" for name in TABLES]:
         if path.is_file():
             print(f"\n{path.read_text(encoding='utf-8')}")
     print(f"tables: {plan.folder}/tables/*.md *.tex *.csv *.html")

@@ -1,21 +1,15 @@
-"""``methods``, ``tasks``, ``models``: what can be asked for by name."""
+"""``methods``, ``tasks``, ``models``: the names that experiments and commands can use."""
 
 import argparse
 import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from harness.cli._common import (
-    Commands,
-    add_command,
-    add_methods_dir,
-    add_tasks_dir,
-    method_folders,
-    task_folders,
-)
+from harness.cli._common import Commands, add_command, add_methods_dir, add_tasks_dir, folders
 
 if TYPE_CHECKING:
-    from harness.methods.interface import Method, Passes
+    from harness.config.task import Task
+    from harness.methods.interface import Method, PassCount
 
 
 def register(commands: Commands) -> None:
@@ -25,99 +19,104 @@ def register(commands: Commands) -> None:
         "methods",
         methods,
         "list variants, and methods with their arguments, cost and source",
-        "methods freelb mat\n  python -m harness methods --methods-dir mine --json",
+        "methods freelb mat",
+        "methods --methods-dir mine --json",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="just these methods (default: all)")
+    _add_names(parser, "methods")
     add_methods_dir(parser)
-    _add_json(parser)
     parser = add_command(
         commands,
         "tasks",
         tasks,
         "list tasks with their rows, metrics, source and licence",
-        "tasks stsb\n  python -m harness tasks --tasks-dir mine --json",
+        "tasks stsb",
+        "tasks --tasks-dir mine --json",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="just these tasks (default: all)")
+    _add_names(parser, "tasks")
     add_tasks_dir(parser)
-    _add_json(parser)
     parser = add_command(
         commands, "models", models, "list models with their size, source and licence", "models minilm"
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="just these models (default: all)")
-    _add_json(parser)
+    _add_names(parser, "models")
 
 
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+def _add_names(parser: argparse.ArgumentParser, kind: str) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these {kind} (default: all)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _asked(kind: str, names: list[str], known: Iterable[str]) -> list[str]:
-    """Return the names that are asked for, all known ones where none is; raises HarnessError."""
-    from harness.errors import HarnessError, unknown
+def _selected(kind: str, names: list[str], valid: Iterable[str]) -> list[str]:
+    """Return the requested names, or all valid ones.
 
-    known = list(known)
-    if wrong := [name for name in names if name not in known]:
-        raise HarnessError(unknown(kind, wrong[0], known))
-    return names or known
+    Raises:
+        HarnessError: a name is unknown.
+    """
+    from harness.util.errors import HarnessError, unknown
+
+    valid = list(valid)
+    if wrong := [name for name in names if name not in valid]:
+        raise HarnessError(unknown(kind, wrong[0], valid))
+    return names or valid
 
 
-def methods(chosen: argparse.Namespace) -> None:
-    """Print every variant with its note, then methods with all that they declare."""
-    from harness.errors import HarnessError
+def methods(args: argparse.Namespace) -> None:
+    """Print every variant with its note, then the methods with their declarations."""
+    from harness.config import catalogue
     from harness.methods.registry import broken_methods, method_class, method_names
-    from harness.plan import catalogue
+    from harness.util.errors import HarnessError
 
-    folders = method_folders(chosen)
-    found, broken = {}, broken_methods(folders)
-    for name in _asked("method", chosen.names, [*method_names(folders), *broken]):
+    paths = folders(args.methods_dir)
+    classes, broken = {}, broken_methods(paths)
+    for name in _selected("method", args.names, [*method_names(paths), *broken]):
         try:
-            found[name] = method_class(name, folders)
+            classes[name] = method_class(name, paths)
         except HarnessError as error:
             broken.setdefault(name, str(error))
-    usable = [name for name in catalogue.variant_names(folders) if name not in broken]
-    variants = {name: catalogue.variant(name, folders) for name in usable}
-    variants = {name: v for name, v in variants.items() if v.method in found}
-    if chosen.json:
-        facts = {
+    usable = [name for name in catalogue.variant_names(paths) if name not in broken]
+    variants = {name: catalogue.variant(name, paths) for name in usable}
+    variants = {name: v for name, v in variants.items() if v.method in classes}
+    if args.json:
+        content = {
             "variants": {name: variant.model_dump() for name, variant in variants.items()},
-            "methods": {name: _facts(kind) for name, kind in found.items()},
+            "methods": {name: _declarations(kind) for name, kind in classes.items()},
             "broken": broken,
         }
-        print(json.dumps(facts, indent=1))
+        print(json.dumps(content, indent=1))
         return
     if variants:
-        print("Variants (what --method and the variants of an experiment name):")
+        print("Variants (the names for --method and for the variants of an experiment):")
     for name, variant in variants.items():
         print(f"  {name:21} {variant.note}")
-    for kind in found.values():
+    for kind in classes.values():
         _print_method(kind)
     for name, reason in broken.items():
         print(f"\n{name}: cannot be used: {reason}")
 
 
 def _print_method(kind: "type[Method]") -> None:
-    from harness.manual.fields import keys
-    from harness.methods.search import told
+    from harness.config.key_docs import keys
+    from harness.methods.search_space import in_words
 
     print(f"\n{kind.name}: {kind.summary}\n  {kind.citation}")
-    print(f"  cost of a batch: {_formula(kind)}")
-    print(f"  at the defaults: {_passes(kind.passes(kind.Arguments()))}")
-    if kind.search:
-        print(f"  search: {'; '.join(f'{name} {told(one)}' for name, one in kind.search.items())}")
+    print(f"  cost per batch: {_formula(kind)}")
+    print(f"  with the defaults: {_passes_text(kind.passes(kind.Arguments()))}")
+    if kind.search_space:
+        print(
+            f"  search space: {'; '.join(f'{name} {in_words(d)}' for name, d in kind.search_space.items())}"
+        )
     for key in keys(kind.Arguments):
         print(f"  {key.name:16} {key.default:12} {key.about} ({key.values})")
 
 
 def _formula(kind: "type[Method]") -> str:
-    return " ".join((kind.passes.__doc__ or "not told in words").split()).rstrip(".")
+    return " ".join((kind.passes.__doc__ or "not documented").split()).rstrip(".")
 
 
-def _passes(passes: "Passes") -> str:
-    told = [f"{count} {name.replace('_', ' ')}" for name, count in passes.as_dict().items() if count]
-    return ", ".join(told)
+def _passes_text(passes: "PassCount") -> str:
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in passes.as_dict().items() if count)
 
 
-def _facts(kind: "type[Method]") -> dict[str, Any]:
+def _declarations(kind: "type[Method]") -> dict[str, Any]:
     schema = kind.Arguments.model_json_schema()["properties"]
     defaults = kind.Arguments()
     return {
@@ -126,50 +125,52 @@ def _facts(kind: "type[Method]") -> dict[str, Any]:
         "cost": _formula(kind),
         "passes": kind.passes(defaults).as_dict(),
         "passes_of_a_regression": kind.passes(defaults, regression=True).as_dict(),
-        "search": {name: one.as_json() for name, one in kind.search.items()},
+        "search_space": {name: dimension.as_json() for name, dimension in kind.search_space.items()},
         "arguments": {
             name: {k: v for k, v in facts.items() if k != "title"} for name, facts in schema.items()
         },
     }
 
 
-def tasks(chosen: argparse.Namespace) -> None:
+def tasks(args: argparse.Namespace) -> None:
     """Print tasks."""
-    from harness.plan import catalogue
+    from harness.config import catalogue
 
-    own = task_folders(chosen)
-    names = _asked("task", chosen.names, sorted(catalogue.task_files(own)))
-    found = {name: catalogue.task(name, own) for name in names}
-    if chosen.json:
-        print(json.dumps({name: task.model_dump(mode="json") for name, task in found.items()}, indent=1))
+    paths = folders(args.tasks_dir)
+    names = _selected("task", args.names, sorted(catalogue.task_files(paths)))
+    selected = {name: catalogue.task(name, paths) for name in names}
+    if args.json:
+        content = {name: task.model_dump(mode="json") for name, task in selected.items()}
+        print(json.dumps(content, indent=1))
         return
-    for name, task in found.items():
+    for name, task in selected.items():
         rows = ", ".join(f"{split} {task.count(split) or '?'}" for split in [task.train, *task.report])
-        unknown = "; rows not known yet: fetch" if task.unknown_parts() else ""
+        unknown = "; rows unknown until fetch" if task.unknown_parts() else ""
         print(f"{name}: {task.title}, {task.kind}\n  {task.citation}\n  licence: {task.licence}")
         print(f"  rows: {rows}; from {_sources(task)}{unknown}")
-        print(f"  metrics: {', '.join(task.metrics)}; ranked by {task.rank}")
+        print(f"  metrics: {', '.join(task.metrics)}; primary metric: {task.primary_metric}")
 
 
-def _sources(task: Any) -> str:
+def _sources(task: "Task") -> str:
     sources = {"a package": task.package, "the Hub": task.hub, "a data root": task.data_root}
     return " or ".join(name for name, source in sources.items() if source)
 
 
-def models(chosen: argparse.Namespace) -> None:
+def models(args: argparse.Namespace) -> None:
     """Print models."""
-    from harness.plan import catalogue
+    from harness.config import catalogue
 
-    names = _asked("model", chosen.names, catalogue.names("models"))
-    found = {name: catalogue.model(name) for name in names}
-    if chosen.json:
-        print(json.dumps({name: model.model_dump(mode="json") for name, model in found.items()}, indent=1))
+    names = _selected("model", args.names, catalogue.names("models"))
+    selected = {name: catalogue.model(name) for name in names}
+    if args.json:
+        content = {name: model.model_dump(mode="json") for name, model in selected.items()}
+        print(json.dumps(content, indent=1))
         return
-    for name, model in found.items():
+    for name, model in selected.items():
         source = "a package" if model.package else f"the Hub, {model.hub.repo}" if model.hub else ""
-        unknown = "" if model.known else "; weights not known yet: fetch"
+        unknown = "" if model.known else "; hashes unknown until fetch"
         size = f"{model.layers} layers of width {model.width}; " if model.layers and model.width else ""
         print(f"{name}: {model.title}\n  {model.citation}\n  licence: {model.licence}")
         print(f"  {size}from {source}{unknown}")
-        if model.seen:
-            print(f"  has seen: {', '.join(model.seen)}")
+        if model.contamination:
+            print(f"  contamination: {', '.join(model.contamination)}")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from harness.cli._common import Commands, add_command, add_experiment, experiment_file
+from harness.cli._common import Commands, add_command, add_experiment, plan_of
 
 
 def register(commands: Commands) -> None:
@@ -13,10 +13,9 @@ def register(commands: Commands) -> None:
     add_experiment(parser)
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """Copy plan, frame, comparisons, tables and figures to where git tracks them."""
-    from harness.paths import shown
-    from harness.plan.plan import make_plan
+def run(args: argparse.Namespace) -> None:
+    """Copy plan, frame, comparisons, tables and figures to the folder that git tracks."""
     from harness.report.reference import make_reference
+    from harness.util.paths import display_path
 
-    print(shown(make_reference(make_plan(experiment_file(chosen.experiment), chosen.out))))
+    print(display_path(make_reference(plan_of(args))))

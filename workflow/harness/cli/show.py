@@ -1,29 +1,31 @@
-"""``show``: print the main table as it stands."""
+"""``show``: print the main table as it is on disk."""
 
 import argparse
 
-from harness.cli._common import Commands, add_command, add_experiment, experiment_file
+from harness.cli._common import Commands, add_command, add_experiment
 
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    add_experiment(
-        add_command(commands, "show", run, "print the main table and where files lie", "show quick")
+    parser = add_command(
+        commands, "show", run, "print the main table and the paths of all results", "show quick"
     )
+    add_experiment(parser)
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """Print the stored main table; makes nothing."""
-    from harness.errors import HarnessError
-    from harness.paths import shown
-    from harness.plan.experiment import load_experiment
+def run(args: argparse.Namespace) -> None:
+    """Print the stored main table; write nothing."""
+    from harness.config.catalogue import experiment_file
+    from harness.config.experiment import load_experiment
+    from harness.util.errors import HarnessError
+    from harness.util.paths import display_path
 
-    file = experiment_file(chosen.experiment)
-    folder = chosen.out / load_experiment(file).name
+    file = experiment_file(args.experiment)
+    folder = args.out / load_experiment(file).name
     table = folder / "tables" / "main.md"
     if not table.is_file():
-        command = f"snakemake tables --configfile {shown(file)}"
-        raise HarnessError(f"{table}: there is no such file; make it with: {command}")
+        command = f"snakemake tables --configfile {display_path(file)}"
+        raise HarnessError(f"{table}: no such file; make it with: {command}")
     print(table.read_text(encoding="utf-8"))
     print(f"tables:  {folder}/tables/*.md *.tex *.csv *.html")
     print(f"figures: {folder}/figures/*.png *.pdf")

@@ -10,14 +10,13 @@ def register(commands: Commands) -> None:
     add_out(add_command(commands, "sync", run, "rebuild the MLflow store from all run folders", "sync"))
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """Mirror every experiment that has run folders; an empty store is filled, a full one mended."""
-    from harness.errors import HarnessError
-    from harness.report.mirror import mirror
+def run(args: argparse.Namespace) -> None:
+    """Mirror every experiment that has run folders."""
+    from harness.tracking.mirror import mirror
+    from harness.util.errors import HarnessError
 
-    names = sorted(path.parent.name for path in chosen.out.glob("*/runs") if path.is_dir())
+    names = sorted(path.parent.name for path in args.out.glob("*/runs") if path.is_dir())
     if not names:
-        raise HarnessError(f"{chosen.out}: no run folders there")
+        raise HarnessError(f"{args.out}: no run folders")
     for name in names:
-        counts = mirror(chosen.out, name)
-        print(f"{name}: {', '.join(f'{n} {word}' for word, n in counts.items())}")
+        print(f"{name}: {mirror(args.out, name).text}")

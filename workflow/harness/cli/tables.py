@@ -1,16 +1,19 @@
-"""``tables``: make tables and figures again from the frame; trains nothing, needs no network."""
+"""``tables``: write tables and figures from the exported results. It trains nothing and needs no network."""
 
 import argparse
 
-from harness.cli._common import Commands, add_command, add_out, experiment_file
-
-EXAMPLE = "tables quick\n  python -m harness tables --reference quick"
+from harness.cli._common import Commands, add_command, add_out, plan_of
 
 
-def register(commands: Commands) -> None:
-    """Declare the command."""
+def register(commands: Commands, prefix: str = "") -> None:
+    """Declare the command; ``prefix`` comes before it in examples."""
     parser = add_command(
-        commands, "tables", run, "make tables and figures from whatever results exist", EXAMPLE
+        commands,
+        "tables",
+        run,
+        "write tables and figures from whatever results exist",
+        f"{prefix}tables quick",
+        f"{prefix}tables --reference quick",
     )
     parser.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="a file, or a name in config/")
     parser.add_argument(
@@ -19,40 +22,41 @@ def register(commands: Commands) -> None:
     add_out(parser)
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """Write tables and figures; print the main table, where the files lie, and the failure digest if any."""
-    from harness.errors import HarnessError
+def run(args: argparse.Namespace) -> None:
+    """Write tables and figures; print the main table, the paths, and the failed runs, if any."""
+    from harness.util.errors import HarnessError
 
-    if (chosen.experiment is None) == (chosen.reference is None):
+    if (args.experiment is None) == (args.reference is None):
         raise HarnessError("tables: expected EXPERIMENT, or --reference NAME")
-    if chosen.reference:
-        _reference(chosen.reference)
+    if args.reference:
+        _reference(args.reference)
     else:
-        _experiment(chosen)
+        _experiment(args)
 
 
 def _reference(name: str) -> None:
-    from harness.paths import shown
     from harness.report.reference import reference_folder, render_reference
+    from harness.util.paths import display_path
 
     folder = reference_folder(name)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    files = render_reference(folder, folder)
-    print(files[0].read_text(encoding="utf-8"))
-    changed = [path.name for path in files if before.get(path) != path.read_bytes()]
-    print(f"{len(files)} files in {shown(folder)}, {len(changed)} changed {' '.join(changed)}".rstrip())
+    paths = render_reference(folder, folder)
+    print(paths[0].read_text(encoding="utf-8"))
+    changed = [path.name for path in paths if before.get(path) != path.read_bytes()]
+    print(
+        f"{len(paths)} files in {display_path(folder)}, {len(changed)} changed {' '.join(changed)}".rstrip()
+    )
 
 
-def _experiment(chosen: argparse.Namespace) -> None:
-    from harness.plan.plan import make_plan
-    from harness.report.digest import write_digest
+def _experiment(args: argparse.Namespace) -> None:
     from harness.report.render import render
+    from harness.runs.failures import write_failures
 
-    plan = make_plan(experiment_file(chosen.experiment), chosen.out)
-    digest = write_digest(plan)
-    files = render(plan.as_json(), plan.folder, plan.folder, digest)
-    print(files[0].read_text(encoding="utf-8"))
-    for folder in dict.fromkeys(path.parent for path in files):
-        print(f"{folder}: {' '.join(path.name for path in files if path.parent == folder)}")
-    if digest is not None:
-        print(f"\n{digest}")
+    plan = plan_of(args)
+    failures = write_failures(plan)
+    paths = render(plan.as_file(), plan.folder, plan.folder, failures)
+    print(paths[0].read_text(encoding="utf-8"))
+    for folder in dict.fromkeys(path.parent for path in paths):
+        print(f"{folder}: {' '.join(path.name for path in paths if path.parent == folder)}")
+    if failures is not None:
+        print(f"\n{failures}")

@@ -1,4 +1,4 @@
-"""What a method is, how methods are found, and the arithmetic that they share.
+"""The method interface, the registry of methods, and the arithmetic that methods share.
 
 Importing this package, or any method, does not import torch (see ``harness.methods.lazy``).
 """

@@ -1,7 +1,6 @@
-"""Arithmetic that the methods share: norms, projections, initialisation, consistency losses.
+"""Arithmetic that methods share: norms, projections, initial perturbations, consistency losses.
 
-Perturbations are [B, L, D]; norms are per example over the whole sequence unless a name says
-otherwise (method-specification, section 0).
+Perturbations are [B, L, D]. Norms are per example over the complete sequence, unless the name says otherwise.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ if TYPE_CHECKING:
 
 Norm = Literal["l2", "linf"]
 Convention = Literal["both", "stopgrad-target", "stopgrad-clean"]
-"""Where the gradient of a symmetric consistency loss goes: see ``symmetric_kl``."""
+"""The logits that the gradient of a symmetric consistency loss reaches: see ``symmetric_kl``."""
 Start = Literal["zero", "uniform", "normal"]
 GRADIENT_FLOOR = 1e-8
-"""Smallest norm that a gradient is divided by (FreeLB, MAT and CreAT all clamp here)."""
+"""Smallest norm that a gradient is divided by, as in FreeLB, MAT and CreAT."""
 
 
 def norm(delta: Tensor, kind: Norm) -> Tensor:
@@ -41,7 +40,7 @@ def unit(gradient: Tensor, kind: Norm) -> Tensor:
 
 
 def rescale(delta: Tensor, radius: float, kind: Norm) -> Tensor:
-    """Shrink each example whose norm exceeds ``radius`` to it.
+    """Return ``delta`` with every example whose norm exceeds ``radius`` scaled to that norm.
 
     For L2 this is the Euclidean projection; for L-infinity it is not (``clip`` is).
     """
@@ -50,7 +49,7 @@ def rescale(delta: Tensor, radius: float, kind: Norm) -> Tensor:
 
 
 def clip(delta: Tensor, radius: float) -> Tensor:
-    """Clip each coordinate to ``radius``: the true projection onto the L-infinity ball."""
+    """Return ``delta`` with each coordinate clipped to ``radius``: the L-infinity projection."""
     return delta.clamp(-radius, radius)
 
 
@@ -68,7 +67,7 @@ def uniform_start(words: Tensor, mask: Tensor, magnitude: float, kind: Norm, dra
 
 
 def scaled_start(words: Tensor, start: Start, size: float, draws: Draws) -> Tensor:
-    """Return the first perturbation as MAT's scripts draw it: on every position, padding included.
+    """Return the initial perturbation of MAT's scripts: on every position, padding included.
 
     ``uniform`` is U(0, 1) times ``size``: one-sided, as released.
     """
@@ -86,32 +85,32 @@ def ascend(delta: Tensor, gradient: Tensor, step_size: float, radius: float, kin
 def symmetric_kl(u: Tensor, v: Tensor, gradient: Convention = "both") -> Tensor:
     """Return KL(u||v) + KL(v||u), mean over the batch; u clean, v perturbed logits [B, C].
 
-    Three gradient conventions exist, and they are different methods in training: through ``both``
-    sides (MAT since December 2022, R3F), with the target side of each divergence detached (SMART,
-    CreAT's port of R3F), or with the clean logits a constant (MAT before).
+    There are three gradient conventions, and in training they are different methods: through ``both`` sides
+    (MAT since December 2022, R3F), with the target of each divergence detached (SMART, CreAT's port of R3F),
+    or with the clean logits detached (MAT before).
     """
     if gradient == "stopgrad-target":
         return kl_from(u, v) + kl_from(v, u)
     if gradient == "stopgrad-clean":
         u = u.detach()
-    # The sum equals (p_u - p_v)(log p_u - log p_v), which cannot come out negative by rounding
-    # where the two distributions nearly agree.
+    # The sum equals (p_u - p_v)(log p_u - log p_v), which rounding cannot make negative if the two
+    # distributions are nearly equal.
     difference = functional.log_softmax(u, -1) - functional.log_softmax(v, -1)
     return ((u.softmax(-1) - v.softmax(-1)) * difference).sum(-1).mean()
 
 
 def kl_to(logits: Tensor, target: Tensor) -> Tensor:
     """Return KL(p_logits || p_target), mean over the batch; the target is a constant."""
-    ours = functional.log_softmax(logits, -1)
-    theirs = functional.log_softmax(target.detach(), -1)
-    return (ours.exp() * (ours - theirs)).sum(-1).mean()
+    log_p = functional.log_softmax(logits, -1)
+    log_q = functional.log_softmax(target.detach(), -1)
+    return (log_p.exp() * (log_p - log_q)).sum(-1).mean()
 
 
 def kl_from(target: Tensor, logits: Tensor) -> Tensor:
     """Return KL(p_target || p_logits), mean over the batch; the target is a constant."""
-    theirs = functional.log_softmax(target.detach(), -1)
-    ours = functional.log_softmax(logits, -1)
-    return (theirs.exp() * (theirs - ours)).sum(-1).mean()
+    log_p = functional.log_softmax(target.detach(), -1)
+    log_q = functional.log_softmax(logits, -1)
+    return (log_p.exp() * (log_p - log_q)).sum(-1).mean()
 
 
 def squared_difference(u: Tensor, v: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
@@ -124,8 +123,8 @@ def stable_kl(logits: Tensor, target: Tensor, epsilon: float = 1e-6) -> Tensor:
     """Return the "stable_kl" of SMART's and MT-DNN's codes, [B, C] before any reduction.
 
     2 p (logit(p) - logit(q)) with both logit terms detached and logit(p) = -log(1 / (p + eps) - 1 + eps).
-    It is no divergence (it comes out negative for a quarter of random pairs): for variants that follow
-    those codes, and for nothing else.
+    It is not a divergence: a quarter of random pairs give a negative value. Use it only in variants that
+    follow those codes.
     """
     p = logits.softmax(-1)
 

@@ -1,9 +1,9 @@
-"""The method interface: what a method declares, and what it is handed to compute a step.
+"""The method interface: what a method declares, and what it receives to compute a step.
 
-A method is one class in one file of ``baselines/`` (or ``mat/``). It declares itself without torch
-and computes the gradient of one batch, or takes the whole step. Everything it needs from the engine
-comes through the small protocols below, so the engine can compute the same passes in other ways
-(no padding, shared dropout masks, several devices) and no method changes.
+A method is one class in one file of ``baselines/`` (or ``mat/``). It declares itself without torch, and
+computes the gradient of one batch, or takes the complete step. It sees the engine only through the small
+protocols below, so the engine can compute the same passes in other ways (without padding, with shared dropout
+masks, in micro-batches), and no method changes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.methods.search import Space, space
+from harness.methods.search_space import Space, space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,20 +22,35 @@ if TYPE_CHECKING:
     from harness.methods.adversary import Norm
 
 
+Perturbs = Literal["words", "embedded", "embedded-twice"]
+"""What a method adds its perturbation to, and where it feeds the sum:
+
+- ``words``: the word embeddings, fed as ``inputs_embeds``;
+- ``embedded``: the output of the embedding layer, fed as ``embedding_output``;
+- ``embedded-twice``: the output of the embedding layer, fed as ``inputs_embeds``, so that positions,
+  LayerNorm and dropout are applied a second time.
+"""
+
+
 @dataclass(frozen=True)
-class Passes:
+class PassCount:
     """Passes of one batch through the encoder, and optimizer steps."""
 
     forward: int = 0
     backward: int = 0
     """Backward passes that reach the parameters."""
     input_backward: int = 0
-    """Backward passes to the perturbation alone."""
+    """Backward passes to the perturbation only."""
     optimizer_steps: int = 0
 
-    def times(self, count: int) -> Passes:
+    @property
+    def forward_equivalents(self) -> int:
+        """Cost in units of one forward pass: a backward pass counts 2, one to the input only counts 1."""
+        return self.forward + 2 * self.backward + self.input_backward
+
+    def times(self, count: int) -> PassCount:
         """Return the passes of ``count`` such steps."""
-        return Passes(**{name: value * count for name, value in self.as_dict().items()})
+        return PassCount(**{name: value * count for name, value in self.as_dict().items()})
 
     def as_dict(self) -> dict[str, int]:
         """Return the four counts by name."""
@@ -49,15 +64,15 @@ class Arguments(BaseModel):
 
     dropout: Literal["independent", "shared", "off"] = Field(
         default="independent",
-        description="masks in the passes of one step: fresh ones, the same ones, or none",
+        description="masks in the passes of one step: new ones, the same ones, or none",
     )
 
 
 @dataclass(frozen=True)
-class Limit:
+class LimitingCase:
     """A limiting case: with ``arguments`` the method equals another one (dropout off).
 
-    ``tolerance`` bounds the largest difference of a parameter after some steps in float64.
+    ``tolerance`` is the largest difference of a parameter after some steps in float64.
     """
 
     arguments: Mapping[str, Any]
@@ -70,11 +85,11 @@ class Limit:
 class Batch:
     """One batch, right-padded to its longest text; all tensors on the model's device."""
 
-    ids: Tensor
+    input_ids: Tensor
     """[B, L], token ids."""
-    mask: Tensor
+    attention_mask: Tensor
     """[B, L], 1 for real tokens, 0 for padding."""
-    types: Tensor
+    token_type_ids: Tensor
     """[B, L], 0 for the first text and 1 for the second."""
     labels: Tensor
     """[B], class numbers (int64) or scores (the default float type)."""
@@ -84,12 +99,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Pass:
-    """What one forward pass gives."""
+    """The result of one forward pass."""
 
     logits: Tensor
     """[B, C]; C = 1 for a regression."""
-    embedded: Tensor
-    """Finished embedding output (sum, LayerNorm, dropout), [B, L, H]."""
+    embedding_output: Tensor
+    """Output of the embedding layer (sum, LayerNorm, dropout), [B, L, H]."""
     last_hidden: Tensor
     """Output of the last layer at the first token, which the head reads, [B, H]."""
 
@@ -98,14 +113,14 @@ class Draws(Protocol):
     """The perturbation stream: the only source of random numbers of a method."""
 
     def normal(self, like: Tensor) -> Tensor:
-        """Return standard normal numbers of the shape, type and device of ``like``."""
+        """Return standard normal numbers with the shape, type and device of ``like``."""
 
     def uniform(self, like: Tensor) -> Tensor:
-        """Return numbers uniform in [0, 1) of the shape, type and device of ``like``."""
+        """Return uniform numbers from [0, 1) with the shape, type and device of ``like``."""
 
 
 class Model(Protocol):
-    """An encoder with its head, seen through its word embeddings and its forward pass."""
+    """An encoder with its head, used through its word embeddings and its forward pass."""
 
     @property
     def regression(self) -> bool:
@@ -118,21 +133,21 @@ class Model(Protocol):
     def named_parameters(self) -> Mapping[str, Tensor]:
         """Return the parameters by name, in a fixed order."""
 
-    def words(self, batch: Batch) -> Tensor:
+    def input_embeddings(self, batch: Batch) -> Tensor:
         """Return the word-embedding rows of ``batch``, attached; [B, L, D]."""
 
     def __call__(
         self,
         batch: Batch,
         *,
-        words: Tensor | None = None,
-        embedded: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        embedding_output: Tensor | None = None,
         parameters: Mapping[str, Tensor] | None = None,
     ) -> Pass:
         """Run one forward pass.
 
-        ``words`` stands in for the word-embedding rows, ``embedded`` for the finished embedding
-        output, ``parameters`` for the model's own (a teacher's, say).
+        ``inputs_embeds`` replaces the word embeddings, ``embedding_output`` the output of the embedding
+        layer, ``parameters`` those of the model (for example by those of a teacher).
         """
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -142,7 +157,7 @@ class Model(Protocol):
         """Add the gradient of ``loss`` to the parameters'."""
 
     def input_gradient(self, loss: Tensor, perturbation: Tensor) -> Tensor:
-        """Return the gradient with respect to ``perturbation`` alone."""
+        """Return the gradient with respect to ``perturbation`` only."""
 
 
 class Optimizer(Protocol):
@@ -150,17 +165,17 @@ class Optimizer(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """The schedule's rate for this batch."""
+        """The learning rate of the schedule for this batch."""
 
     @property
     def peak_learning_rate(self) -> float:
-        """The protocol's rate, which the schedule scales."""
+        """The learning rate of the protocol, which the schedule scales."""
 
     def step(self) -> None:
-        """Take one step with the gradients that stand, then clear them."""
+        """Take one step with the present gradients, then clear them."""
 
     def within_batch(self, share: float) -> None:
-        """Move the schedule to a share (0 to 1) of this batch; the loop moves it from batch to batch."""
+        """Move the schedule to a share (0 to 1) of this batch; the training loop moves it between batches."""
 
 
 class Method:
@@ -170,25 +185,34 @@ class Method:
     summary: ClassVar[str]
     citation: ClassVar[str]
     Arguments: ClassVar[type[Arguments]] = Arguments
-    search: ClassVar[Space] = space()
-    """What a search varies, by argument; the seed never, the learning rate for every method alike."""
+    search_space: ClassVar[Space] = space()
+    """What a search may vary, by argument; the learning rate is searched for every method."""
     perturbs_padding: ClassVar[bool] = False
-    """Whether, in some setting, the perturbation is other than zero where the mask is 0."""
+    """Whether, with some arguments, the perturbation is not zero where the mask is 0."""
     couples_examples: ClassVar[bool] = False
     """Whether an example's gradient depends on the others in its batch."""
-    limits: ClassVar[tuple[Limit, ...]] = ()
+    limiting_cases: ClassVar[tuple[LimitingCase, ...]] = ()
 
     def __init__(self, arguments: Any) -> None:
         self.arguments = arguments
 
     @classmethod
-    def passes(cls, arguments: Any, regression: bool = False) -> Passes:
+    def passes(cls, arguments: Any, regression: bool = False) -> PassCount:
         """Return the passes of one batch as a formula of the arguments (and the kind of task)."""
-        raise NotImplementedError(f"{cls.__name__} declares no passes")
+        raise NotImplementedError(f"{cls.__name__} does not declare passes")
 
     @classmethod
-    def bound(cls, arguments: Any) -> tuple[Norm, float] | None:
-        """Return the norm and the largest size that a perturbation can have; None if nothing bounds it."""
+    def perturbs(cls, arguments: Any) -> Perturbs:
+        """Return what the method perturbs with these arguments (see ``Perturbs``).
+
+        It is the origin from which the size of a perturbation is measured. A method without perturbations
+        keeps the default.
+        """
+        return "words"
+
+    @classmethod
+    def norm_bound(cls, arguments: Any) -> tuple[Norm, float] | None:
+        """Return the norm and the largest size that a perturbation can have; None if it is not bounded."""
         return None
 
     def gradient(self, model: Model, batch: Batch) -> Tensor:
@@ -202,11 +226,11 @@ class Method:
         return loss
 
     def state(self) -> dict[str, Tensor]:
-        """Return what must survive between batches (a teacher, say)."""
+        """Return the tensors that a checkpoint must hold, such as a teacher."""
         return {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Load what ``state`` returned."""
 
 
 def mean_of(losses: Iterable[Tensor]) -> Tensor:

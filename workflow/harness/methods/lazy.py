@@ -1,7 +1,7 @@
-"""Torch, imported when first used.
+"""Torch, imported at its first use.
 
-Plans, tables and ``--help`` need a method's declarations, not its arithmetic, and importing torch
-takes seconds. A method file therefore writes ``from harness.methods.lazy import torch``.
+Plans, tables and ``--help`` need the declarations of a method, not its arithmetic, and importing torch takes
+seconds. So a method file has ``from harness.methods.lazy import torch``.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 else:
 
     class _Lazy:
-        """A module that is imported at the first look into it."""
+        """A module that is imported when its first attribute is read."""
 
         def __init__(self, name: str) -> None:
             self._name = name

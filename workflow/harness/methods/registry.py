@@ -1,8 +1,8 @@
-"""Finding methods, without registration.
+"""The methods, found without registration.
 
-Every file of ``baselines/`` and ``mat/`` that defines one; every file of a folder that is named
-(``--methods-dir``, or ``methods_dirs`` of an experiment); and what installed packages offer under the
-entry point group ``mat_harness.methods``, as ``NAME = "package.module:Class"``.
+Methods are the classes in the files of ``baselines/`` and ``mat/``, in those of folders that the user gives
+(``--methods-dir``, or ``methods_dirs`` of an experiment), and in installed packages with the entry point
+group ``mat_harness.methods``, as ``NAME = "package.module:Class"``.
 """
 
 import hashlib
@@ -16,99 +16,99 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from harness.errors import HarnessError, unknown
 from harness.methods.interface import Method
-from harness.paths import ROOT, shown
+from harness.util.errors import HarnessError, unknown
+from harness.util.paths import ROOT, display_path
 
-ROOMS = ("baselines", "mat")
+PACKAGES = ("baselines", "mat")
 GROUP = "mat_harness.methods"
 Folders = tuple[Path, ...]
-"""Folders with method files of one's own, looked through after ``baselines/`` and ``mat/``."""
+"""Folders with custom methods, in addition to ``baselines/`` and ``mat/``."""
 
 
 @dataclass
-class _Found:
+class _Methods:
     """Methods by name, and why others cannot be used."""
 
-    methods: dict[str, type[Method] | EntryPoint] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
+    usable: dict[str, type[Method] | EntryPoint] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
 
-    def add(self, name: str, method: type[Method] | EntryPoint, place: str) -> None:
-        """Take a method in; two of one name are both refused, since nobody can tell which is meant."""
-        if name in self.places:
-            self.methods.pop(name, None)
-            self.broken[name] = f"two methods have this name: {self.places[name]} and {place}"
+    def add(self, name: str, method: type[Method] | EntryPoint, source: str) -> None:
+        """Add a method; two methods with the same name are ambiguous, so both are refused."""
+        if name in self.sources:
+            self.usable.pop(name, None)
+            self.broken[name] = f"two methods have this name: {self.sources[name]} and {source}"
         else:
-            self.methods[name], self.places[name] = method, place
+            self.usable[name], self.sources[name] = method, source
 
 
 def method_names(folders: Folders = ()) -> list[str]:
-    """Return the names of all methods that can be asked for."""
-    return sorted(_found(folders).methods)
+    """Return the names of all methods that can be used."""
+    return sorted(_methods(folders).usable)
 
 
 def broken_methods(folders: Folders = ()) -> dict[str, str]:
-    """Return why other methods cannot be used, by name (where a file fails, by the file's)."""
-    return dict(sorted(_found(folders).broken.items()))
+    """Return why other methods cannot be used, by name (or by file, if the file cannot be imported)."""
+    return dict(sorted(_methods(folders).broken.items()))
 
 
 def method_class(name: str, folders: Folders = ()) -> type[Method]:
     """Return the method ``name``.
 
     Raises:
-        HarnessError: no such method (the valid names and the nearest are told), or it cannot be used.
+        HarnessError: the name is unknown (the message has the valid names), or the method cannot be used.
     """
-    found = _found(folders)
-    if name in found.methods:
-        method = found.methods[name]
-        return method if isinstance(method, type) else _loaded(method)
+    methods = _methods(folders)
+    if name in methods.usable:
+        method = methods.usable[name]
+        return method if isinstance(method, type) else _load(method)
     for key in (name, name.replace("-", "_")):
-        if key in found.broken:
-            raise HarnessError(f"method {name!r} cannot be used: {found.broken[key]}")
-    failed = f"; not usable: {', '.join(found.broken)}" if found.broken else ""
-    raise HarnessError(unknown("method", name, found.methods) + failed)
+        if key in methods.broken:
+            raise HarnessError(f"method {name!r} cannot be used: {methods.broken[key]}")
+    broken = f"; not usable: {', '.join(methods.broken)}" if methods.broken else ""
+    raise HarnessError(unknown("method", name, methods.usable) + broken)
 
 
 def method_source(kind: type[Method]) -> tuple[Path, dict[str, Path]]:
-    """Return the file that defines a method, and the folder of each package whose files belong to it."""
-    packages = {room: ROOT / room for room in ROOMS}
+    """Return the file that defines a method, and the packages (name to folder) that its source may import."""
+    packages = {name: ROOT / name for name in PACKAGES}
     top = sys.modules[kind.__module__.partition(".")[0]]
     for folder in getattr(top, "__path__", []):
         packages[top.__name__] = Path(folder)
     return Path(inspect.getfile(kind)), packages
 
 
-def _found(folders: Folders) -> _Found:
+def _methods(folders: Folders) -> _Methods:
     return _discover(tuple(dict.fromkeys(folder.resolve() for folder in folders)))
 
 
 @cache
-def _discover(folders: Folders) -> _Found:
-    found = _Found()
+def _discover(folders: Folders) -> _Methods:
+    methods = _Methods()
     for module, path in _files(folders):
         try:
             kinds = _methods_of(importlib.import_module(module))
-        except Exception as error:  # a broken file must not take the other methods with it
-            found.broken[path.stem] = f"{shown(path)}: {type(error).__name__}: {error}"
+        except Exception as error:  # a broken file must not make the other methods unusable
+            methods.broken[path.stem] = f"{display_path(path)}: {type(error).__name__}: {error}"
             continue
         for kind in kinds:
-            found.add(kind.name, kind, shown(path))
-    for point in entry_points(group=GROUP):  # imported when it is asked for
-        found.add(point.name, point, f"{point.value} of an installed package")
-    return found
+            methods.add(kind.name, kind, display_path(path))
+    for point in entry_points(group=GROUP):  # imported only if the method is used
+        methods.add(point.name, point, f"{point.value} of an installed package")
+    return methods
 
 
 def _files(folders: Folders) -> Iterator[tuple[str, Path]]:
     """Yield the module name and the path of every file that may define methods.
 
     Raises:
-        HarnessError: a folder is not there.
+        HarnessError: a folder does not exist.
     """
-    packages = {ROOT / room: room for room in ROOMS}
+    packages = {ROOT / name: name for name in PACKAGES}
     for folder in folders:
         if not folder.is_dir():
-            raise HarnessError(f"methods dir {shown(folder)}: there is no such folder")
+            raise HarnessError(f"methods dir {display_path(folder)}: no such folder")
         packages.setdefault(folder, "")
     for folder, package in packages.items():
         for path in sorted(folder.glob("*.py")):
@@ -119,7 +119,7 @@ def _files(folders: Folders) -> Iterator[tuple[str, Path]]:
 def _package(folder: Path) -> str:
     """Return the name of a package whose modules are the files of ``folder``.
 
-    They see one another by relative imports alone, which the run key follows.
+    Its files can import each other only by relative imports, which the run key follows.
     """
     name = f"methods_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     package = sys.modules.setdefault(name, ModuleType(name, f"Methods of {folder}."))
@@ -128,7 +128,7 @@ def _package(folder: Path) -> str:
 
 
 def _methods_of(module: ModuleType) -> list[type[Method]]:
-    """Return the methods that a module defines; a class named ``_Something`` is a base of others."""
+    """Return the methods that a module defines; a class named ``_Something`` is a base class of others."""
     kinds = [
         kind
         for name, kind in inspect.getmembers(module, inspect.isclass)
@@ -140,17 +140,17 @@ def _methods_of(module: ModuleType) -> list[type[Method]]:
     return kinds
 
 
-def _loaded(point: EntryPoint) -> type[Method]:
+def _load(point: EntryPoint) -> type[Method]:
     """Return the method of an entry point.
 
     Raises:
-        HarnessError: it cannot be imported, or is no method of that name.
+        HarnessError: it cannot be imported, or is not a method of that name.
     """
-    where = f"method {point.name!r} cannot be used: {point.value} of an installed package"
+    prefix = f"method {point.name!r} cannot be used: {point.value} of an installed package"
     try:
         kind = point.load()
     except Exception as error:
-        raise HarnessError(f"{where}: {type(error).__name__}: {error}") from error
+        raise HarnessError(f"{prefix}: {type(error).__name__}: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, Method) and kind.name == point.name):
-        raise HarnessError(f"{where}: expected a method of that name, got {kind!r}")
+        raise HarnessError(f"{prefix}: expected a method of that name, got {kind!r}")
     return kind

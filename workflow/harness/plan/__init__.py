@@ -1,1 +1,1 @@
-"""From an experiment file to the list of its runs. Nothing here imports torch."""
+"""From an experiment file to its runs: grid, keys, cost, studies. No torch."""

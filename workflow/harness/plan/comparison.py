@@ -1,138 +1,115 @@
-"""A small experiment made from a few names: these methods, on these tasks, with so many seeds."""
+"""An experiment from a few names: some methods, on some tasks, with some seeds."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from harness.errors import HarnessError, MistakesError, unknown
-from harness.paths import RESULTS, shown
-from harness.plan.experiment import COMPUTING, TUNED, Experiment, load_experiment
-from harness.plan.keys import digest
-from harness.plan.protocol import Protocol
+from harness.config.base import check
+from harness.config.catalogue import model_name
+from harness.config.experiment import TUNED, Experiment, load_experiment
+from harness.config.locations import DEFAULTS, Locations
+from harness.plan.overrides import with_overrides
 from harness.plan.resolve import resolve
-from harness.plan.strict import check
-from harness.plan.yamlfile import read_value
-from harness.runs.atomic import write_text
+from harness.util.errors import ConfigErrors, HarnessError
+from harness.util.files import write_text
+from harness.util.hashing import digest
+from harness.util.paths import RESULTS, display_path
 
-OWN = ("protocol", "threads", *COMPUTING)
-"""Keys of an experiment that ``--set`` changes, beside the protocol's."""
-HEAD = "# Written by `python -m harness compare`; in config/, under a name of its own, it is an experiment.\n"
+OWN = {"name", "title", "banner", "seeds"}
+"""Keys that a comparison does not take from another experiment."""
+HEAD = "# Written by `harness compare`. A copy in config/ under another name is an experiment of that name.\n"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ComparisonRequest:
     """What is compared."""
 
     variants: Sequence[str]
     tasks: Sequence[str]
     models: Sequence[str]
     seeds: int
+    """Number of seeds, 1 to ``seeds``."""
     pairs: Sequence[str] = ()
-    """KEY=VALUE for all runs, VARIANT.ARGUMENT=VALUE for one variant."""
-    places: Mapping[str, Any] = field(default_factory=dict)
-    """``data_root``, ``tasks_dirs``, ``methods_dirs``."""
+    """Values of ``--set``."""
+    locations: Locations = DEFAULTS
 
 
-def comparison(asked: Asked, like: Experiment | None = None) -> Experiment:
-    """Return the experiment that is asked for, checked as a whole.
+def comparison(request: ComparisonRequest, like: Experiment | None = None) -> Experiment:
+    """Return the experiment that compares the requested methods.
 
-    ``like`` lends its protocol and settings, and what it changes in tasks, models and variants of these
-    names. The name tells everything but the seeds, so that more seeds go on where fewer ended.
+    ``like`` provides protocol and settings, and its changes of the same tasks, models and variants. The name
+    depends on everything but the seeds, so that a comparison with more seeds reuses existing runs.
 
     Raises:
-        MistakesError: unknown names and keys and wrong values, all of them.
+        ConfigErrors: all unknown names and keys and wrong values.
     """
-    values = _lent(asked, like)
-    mistakes = [*_alone(values["variants"]), *_set(values, asked.pairs)]
-    if asked.seeds < 1:
-        mistakes.append(f"--seeds {asked.seeds}: expected 1 or more")
-    if mistakes:
-        raise MistakesError(mistakes)
-    words = re.sub("[^a-z0-9]+", "-", "-".join([*asked.variants, "on", *asked.tasks]).lower())
-    names = {
-        "name": f"compare-{words[:48].strip('-')}-{digest(values)[:6]}",
-        "title": f"{', '.join(asked.variants)} on {', '.join(asked.tasks)}",
+    values = _values(request, like)
+    errors = _missing_bases(values["variants"])
+    if request.seeds < 1:
+        errors.append(f"--seeds {request.seeds}: expected 1 or more")
+    head = {
+        "name": "compare",
+        "title": f"{', '.join(request.variants)} on {', '.join(request.tasks)}",
+        "seeds": list(range(1, max(request.seeds, 1) + 1)),
     }
-    seeds = list(range(1, asked.seeds + 1))
-    found, mistakes = check(Experiment, {**names, **values, "seeds": seeds}, "compare")
-    if found is None:
-        raise MistakesError(mistakes)
-    resolve(found, "compare")
-    return found
+    experiment, value_errors = check(Experiment, {**values, **head}, "compare")
+    if experiment is None:
+        raise ConfigErrors(errors + value_errors)
+    experiment, set_errors = with_overrides(request.locations.added_to(experiment), request.pairs)
+    if errors or set_errors:
+        raise ConfigErrors(errors + set_errors)
+    experiment = experiment.model_copy(update={"name": _name(request, experiment)})
+    resolve(experiment, "compare")
+    return experiment
 
 
-def _lent(asked: Asked, like: Experiment | None) -> dict[str, Any]:
-    own = {"name", "title", "banner", "seeds"}
-    lent = like.model_dump(exclude_unset=True, exclude=own) if like else {}
+def _values(request: ComparisonRequest, like: Experiment | None) -> dict[str, Any]:
+    """Return the values of the experiment without OWN: those of ``like``, for the requested names."""
+    values = like.model_dump(exclude_unset=True, exclude=OWN) if like else {}
     for key in ("tasks", "models", "variants"):
-        changes = lent.get(key, {})
-        lent[key] = {name.replace("/", "--"): changes.get(name) or {} for name in getattr(asked, key)}
-    tuned = {c.get("of") or name for name, c in lent["variants"].items() if c.get("arguments") == TUNED}
+        changes = values.get(key, {})
+        values[key] = {name: changes.get(name) or {} for name in map(model_name, getattr(request, key))}
+    tuned = {c.get("of") or name for name, c in values["variants"].items() if c.get("arguments") == TUNED}
     if not tuned:
-        lent.pop("tuning", None)
-    elif "space" in lent.get("tuning", {}):
-        lent["tuning"]["space"] = {n: one for n, one in lent["tuning"]["space"].items() if n in tuned}
-    return lent | dict(asked.places)
+        values.pop("tuning", None)
+    elif "space" in values.get("tuning", {}):
+        values["tuning"]["space"] = {n: one for n, one in values["tuning"]["space"].items() if n in tuned}
+    return values
 
 
-def _alone(variants: Mapping[str, Any]) -> list[str]:
-    """Tell of variants that take arguments over from one that is not asked for."""
-    others = {name: change.get("of") for name, change in variants.items()}
-    return [f"{n} takes over what {o} has: name both" for n, o in others.items() if o and o not in variants]
+def _missing_bases(variants: Mapping[str, Any]) -> list[str]:
+    """Return an error for each variant that inherits from one that is not requested."""
+    bases = {name: change.get("of") for name, change in variants.items()}
+    return [
+        f"--methods: {name} inherits the arguments of {base}; name both"
+        for name, base in bases.items()
+        if base and base not in variants
+    ]
 
 
-def _set(values: dict[str, Any], pairs: Sequence[str]) -> list[str]:
-    """Put the values of ``pairs`` where they belong, above all that was lent; return the mistakes."""
-    mistakes = []
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        variant, dot, argument = key.partition(".")
-        if not equals:
-            mistakes.append(f"--set {pair}: expected KEY=VALUE")
-        elif dot and variant in values["variants"]:
-            arguments = values["variants"][variant].setdefault("arguments", {})
-            if isinstance(arguments, str):
-                mistakes.append(f"--set {pair}: the arguments of {variant} are {arguments}")
-            else:
-                arguments[argument] = read_value(text)
-        elif dot:
-            mistakes.append(f"--set {pair}: {unknown('variant', variant, values['variants'])}")
-        elif key in OWN:
-            values[key] = read_value(text)
-        elif key in Protocol.model_fields:
-            values.setdefault("settings", {})[key] = read_value(text)
-            _forget(values, key)
-        else:
-            valid = [*Protocol.model_fields, *OWN, "VARIANT.ARGUMENT"]
-            mistakes.append(f"--set {pair}: {unknown('key', key, valid)}")
-    return mistakes
-
-
-def _forget(values: dict[str, Any], key: str) -> None:
-    """Take a protocol value off the layers that would win over ``settings``."""
-    for change in [*values["tasks"].values(), *values["models"].values()]:
-        change.pop(key, None)
-    for change in values["variants"].values():
-        change.get("settings", {}).pop(key, None)
+def _name(request: ComparisonRequest, experiment: Experiment) -> str:
+    words = re.sub("[^a-z0-9]+", "-", "-".join([*request.variants, "on", *request.tasks]).lower())
+    values = experiment.model_dump(exclude_unset=True, exclude=OWN)
+    return f"compare-{words[:48].strip('-')}-{digest(values)[:6]}"
 
 
 def write_comparison(experiment: Experiment, results: Path = RESULTS) -> Path:
-    """Write the experiment's file, ``results/<name>/experiment.yaml``; return it.
+    """Write the experiment's file, ``results/<name>/experiment.yaml``; return its path.
 
     Raises:
-        HarnessError: another experiment stands there (other seeds make no other one).
+        HarnessError: the file contains another experiment, in more than the seeds.
     """
     path = results / experiment.name / "experiment.yaml"
-    if path.is_file() and _but_seeds(load_experiment(path)) != _but_seeds(experiment):
-        raise HarnessError(f"{shown(path)}: another experiment stands there; move it away")
+    if path.is_file() and _without_seeds(load_experiment(path)) != _without_seeds(experiment):
+        raise HarnessError(f"{display_path(path)}: contains another experiment; move it away")
     content = experiment.model_dump(exclude_unset=True)
     write_text(path, HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     return path
 
 
-def _but_seeds(experiment: Experiment) -> dict[str, Any]:
+def _without_seeds(experiment: Experiment) -> dict[str, Any]:
     return experiment.model_dump(exclude={"seeds"})

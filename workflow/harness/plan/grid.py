@@ -1,24 +1,18 @@
-"""The grid: task x model x variant x seed, everything settled."""
-
-from __future__ import annotations
+"""The grid of an experiment: resolved cells (task x model x variant) and their runs (cell + seed)."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.config.model import Model
+from harness.config.protocol import Protocol
+from harness.config.task import Task
 from harness.methods.interface import Method
-from harness.plan.keys import digest
-from harness.plan.model import Model
-from harness.plan.protocol import Protocol
-from harness.plan.task import Task
-
-if TYPE_CHECKING:
-    from harness.plan.study import Study
+from harness.util.hashing import digest
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Task x model x variant, everything settled but the seed."""
+    """Task x model x variant with its method arguments and protocol resolved."""
 
     task_name: str
     task: Task
@@ -28,11 +22,11 @@ class Cell:
     method: Method
     protocol: Protocol
     identity: str
-    """Hash of all that determines the numbers, except the seed."""
-    study: Study | None = None
-    """The search that its arguments come from."""
-    waits: bool = False
-    """Whether that search is still to do: arguments and identity are then those of no run."""
+    """Hash of everything that determines the results, except the seed."""
+    study: str | None = None
+    """Name of the study that provides the arguments, if any."""
+    awaits_tuning: bool = False
+    """Whether that study is unfinished. If so, arguments are the defaults and the identity is provisional."""
 
     @property
     def name(self) -> str:
@@ -41,24 +35,25 @@ class Cell:
 
     @property
     def tokens_key(self) -> str:
-        """Hash of what determines the token ids; cells that differ in method or protocol share it."""
+        """Hash of what determines the token ids: the task, the tokenizer and the maximum length."""
         tokenizer = self.model.tokenizer_identity()
         return digest([self.task.identity(), tokenizer, self.protocol.max_length])[:8]
 
     @property
-    def seen(self) -> str | None:
-        """Why the model has seen the task's data, None if it is not known to have."""
-        return next((why for name, why in self.model.seen.items() if name in self.task.data_names()), None)
+    def contamination(self) -> str | None:
+        """Reason why the model was trained on the task's data, or None if no contamination is known."""
+        names = self.task.data_names()
+        return next((why for name, why in self.model.contamination.items() if name in names), None)
 
     @property
     def fetched(self) -> bool:
-        """Whether all rows, weights and the tokenizer are known by their hashes."""
+        """Whether the hashes of all rows, of the weights and of the tokenizer are known."""
         return self.model.known and not self.task.unknown_parts()
 
 
 @dataclass(frozen=True)
 class Run:
-    """Cell + seed."""
+    """A cell with a seed."""
 
     cell: Cell
     seed: int
@@ -76,5 +71,5 @@ class Run:
 
 
 def runs(cells: list[Cell], seeds: list[int]) -> list[Run]:
-    """Return every run of ``cells`` in order, each with its key."""
+    """Return the runs of ``cells`` in their order, each with its key."""
     return [Run(cell, seed, digest([cell.identity, seed])) for cell in cells for seed in seeds]

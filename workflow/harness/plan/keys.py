@@ -1,53 +1,44 @@
-"""Content hashes: a run's key, and the hash of a method's own source."""
+"""Parts of a run key: the version of the engine's arithmetic, and the hash of a method's source."""
 
 import ast
-import hashlib
 import io
-import json
 import tokenize
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from harness.util.hashing import digest
 
-def digest(value: Any) -> str:
-    """Return the SHA-256 of ``value`` written as canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+NUMERICS = 2
+"""Version of the engine's arithmetic, part of every run key. Raise it by hand when a change alters the bits
+of a result; ``tests/unit/test_fingerprint.py`` fails in that case."""
 
 
 def source_digest(path: Path, packages: Mapping[str, Path]) -> str:
-    """Return the hash of a Python file and of what it imports inside ``packages``, name to folder.
+    """Return the hash of a Python file and of the files that it imports from ``packages`` (name to folder).
 
-    Comments, docstrings and blank lines do not count: a run stays valid when only words change. Neither
-    does the search space: the arguments that it led to are in the key by themselves.
+    Comments, docstrings and blank lines do not count, so a run stays valid when only words change. The
+    search space does not count either, because the run key contains the arguments themselves.
     """
     files = _with_imports(path.resolve(), packages, set())
     parts = sorted([file.name, _meaning(file.read_text(encoding="utf-8"))] for file in files)
     return digest([part for part in parts if part[1]])
 
 
-def _with_imports(path: Path, packages: Mapping[str, Path], seen: set[Path]) -> set[Path]:
-    """Return ``path`` and, transitively, the files of ``packages`` that it imports."""
-    if path in seen:
-        return seen
-    seen.add(path)
+def _with_imports(path: Path, packages: Mapping[str, Path], files: set[Path]) -> set[Path]:
+    """Return ``path`` and the files of ``packages`` that it imports, directly or indirectly."""
+    if path in files:
+        return files
+    files.add(path)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
         for place in _imported(node, path, packages):
             for file in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
                 if file.is_file():
-                    _with_imports(file.resolve(), packages, seen)
-    return seen
+                    _with_imports(file.resolve(), packages, files)
+    return files
 
 
 def _imported(node: ast.AST, path: Path, packages: Mapping[str, Path]) -> Iterator[Path]:
-    """Yield what an import statement in ``path`` may mean inside ``packages``: paths without ending."""
+    """Yield the paths (without extension) in ``packages`` that an import statement may refer to."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             top, *rest = alias.name.split(".")
@@ -66,14 +57,14 @@ def _imported(node: ast.AST, path: Path, packages: Mapping[str, Path]) -> Iterat
 
 
 def _meaning(source: str) -> list[str]:
-    """Return the tokens of ``source`` that matter, independent of the Python version's tokenizer."""
+    """Return the statements of ``source`` that affect results, the same under every Python version."""
     lines = source.splitlines(keepends=True)
     statements: list[list[str]] = [[]]
     layout = {tokenize.INDENT: "<indent>", tokenize.DEDENT: "<dedent>"}
     format_depth, format_start = 0, (0, 0)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         kind = tokenize.tok_name[token.type]
-        if kind == "FSTRING_START":  # Python 3.12 cuts f-strings into parts: put them together again
+        if kind == "FSTRING_START":  # Python 3.12 splits f-strings into tokens: join them
             format_start = token.start if format_depth == 0 else format_start
             format_depth += 1
         elif kind == "FSTRING_END":
@@ -89,7 +80,7 @@ def _meaning(source: str) -> list[str]:
             statements.append([])
         elif token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER):
             statements[-1].append(token.string)
-    return [" ".join(s) for s in statements if s and not (_is_docstring(s) or _is_search(s))]
+    return [" ".join(s) for s in statements if s and not (_is_docstring(s) or _is_search_space(s))]
 
 
 def _slice(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
@@ -100,12 +91,12 @@ def _slice(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> st
 
 
 def _is_docstring(statement: list[str]) -> bool:
-    """Tell whether a statement is nothing but string literals."""
+    """Return whether a statement consists only of string literals."""
     return all(part.lstrip("rRbBuUfF").startswith(("'", '"')) for part in statement)
 
 
-def _is_search(statement: list[str]) -> bool:
-    """Tell whether a statement is a search space, or the import of what it is written with."""
-    return statement[:2] == ["search", "="] or "".join(statement).startswith(
-        "fromharness.methods.searchimport"
+def _is_search_space(statement: list[str]) -> bool:
+    """Return whether a statement defines a search space or imports ``harness.methods.search_space``."""
+    return statement[:2] == ["search_space", "="] or "".join(statement).startswith(
+        "fromharness.methods.search_spaceimport"
     )

@@ -1,4 +1,4 @@
-"""From an experiment to its cells: names looked up, values settled, all mistakes told at once."""
+"""Resolve an experiment to its cells: look up names, merge values, and report all errors at once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -6,98 +6,118 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.core.numerics import NUMERICS
-from harness.errors import HarnessError, MistakesError, unknown
+from harness.config import catalogue
+from harness.config.architectures import unsupported
+from harness.config.base import check
+from harness.config.experiment import Experiment
+from harness.config.model import Model
+from harness.config.protocol import Protocol, ProtocolFile, Rule
+from harness.config.task import Task
+from harness.data.pretrained import model_folder, model_type
 from harness.methods.interface import Method
 from harness.methods.registry import broken_methods, method_class, method_names, method_source
-from harness.paths import CONFIG, RESULTS, shown
-from harness.plan import catalogue
-from harness.plan.experiment import Experiment
 from harness.plan.grid import Cell
-from harness.plan.keys import digest, source_digest
-from harness.plan.model import Model
-from harness.plan.protocol import Protocol, ProtocolFile, Rule
-from harness.plan.searches import settled, studies_of, variant_mistakes
-from harness.plan.strict import check
+from harness.plan.keys import NUMERICS, source_digest
+from harness.plan.studies import studies_of, variant_errors, with_tuned_arguments
 from harness.plan.study import Study
-from harness.plan.task import Task
+from harness.util.errors import ConfigErrors, HarnessError, unknown
+from harness.util.hashing import digest
+from harness.util.paths import CONFIG, RESULTS, display_path
 
 
-def resolve(experiment: Experiment, file: Path | str, results: Path = RESULTS) -> list[Cell]:
-    """Return every cell of ``experiment``, in the order of its file; tuned values are read from ``results``.
+def resolve(
+    experiment: Experiment, file: Path | str, results: Path = RESULTS
+) -> tuple[list[Cell], dict[str, Study]]:
+    """Return the cells of ``experiment`` in the order of its file, and its studies by name.
+
+    Tuned files are read from ``results``.
 
     Raises:
-        MistakesError: unknown names and wrong values, all of them, each with file and key.
+        ConfigErrors: all unknown names and wrong values, each with file and key.
     """
-    where = shown(file) if isinstance(file, Path) else file
-    return _Resolver(experiment, where, results / experiment.name / "tuned").cells()
+    where = display_path(file) if isinstance(file, Path) else file
+    return _Resolver(experiment, where, results).cells()
 
 
 class _Resolver:
-    """Looks names up and settles values, collecting mistakes as it goes."""
+    """Looks up names and merges values; collects the errors of both."""
 
-    def __init__(self, experiment: Experiment, where: str, tuned: Path) -> None:
+    def __init__(self, experiment: Experiment, where: str, results: Path) -> None:
         self.experiment = experiment
         self.where = where
-        self.tuned = tuned
-        self.mistakes: list[str] = []
+        self.tuned = results / experiment.name / "tuned"
+        self.fetched_models = results / "cache" / "models"
+        self.errors: list[str] = []
         self.sources: dict[str, str] = {}
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> tuple[list[Cell], dict[str, Study]]:
         experiment, folders = self.experiment, self.experiment.task_folders()
-        base = self.named("protocol", catalogue.protocol, experiment.protocol)
-        tasks = {t: self.named("tasks", lambda n: catalogue.task(n, folders), t) for t in experiment.tasks}
-        models = {m: self.named("models", catalogue.model, m) for m in experiment.models}
-        self.mistakes += variant_mistakes(experiment, self.where)
+        base = self.lookup("protocol", catalogue.protocol, experiment.protocol)
+        tasks = {t: self.lookup("tasks", lambda n: catalogue.task(n, folders), t) for t in experiment.tasks}
+        models = {m: self.lookup("models", self.model, m) for m in experiment.models}
+        self.errors += variant_errors(experiment, self.where)
         for name in experiment.variants:
-            self.named(f"variants.{name}", partial(build_method, experiment, where=self.where), name)
+            self.lookup(f"variants.{name}", partial(build_method, experiment, where=self.where), name)
         if base is not None:
-            self.mistakes += _settings_mistakes(experiment, base, self.where)
-            self.mistakes += _rules_mistakes(experiment.protocol, base)
-        self.stop_on_mistakes()
-        found = [
-            self.named("variants", partial(self.cell, base, task, model), variant)
+            self.errors += _settings_errors(experiment, base, self.where)
+            self.errors += _rule_errors(experiment.protocol, base)
+        self.raise_errors()
+        cells = [
+            self.lookup("variants", partial(self.cell, base, task, model), variant)
             for task in tasks.values()
             for model in models.items()
             for variant in experiment.variants
         ]
-        self.stop_on_mistakes()
-        found = self.settled(found)
-        self.stop_on_mistakes()
-        return found
+        self.raise_errors()
+        cells, studies = self.tuned_cells(cells)
+        self.raise_errors()
+        return cells, studies
 
-    def settled(self, cells: list[Cell]) -> list[Cell]:
-        """Return the cells with the values of tuned files, and those that wait for a search marked."""
-        studies, wrong = studies_of(self.experiment, cells, self.source, self.where)
-        self.mistakes += wrong
-        self.stop_on_mistakes()
-        look = partial(self.one, {cell.name: cell for cell in cells}, studies)
-        return [self.named(f"variants.{cell.variant}", look, cell.name) for cell in cells]
+    def tuned_cells(self, cells: list[Cell]) -> tuple[list[Cell], dict[str, Study]]:
+        """Return the cells with tuned values, or marked as awaiting tuning, and the studies by name."""
+        studies, errors = studies_of(self.experiment, cells, self.source, self.where)
+        self.errors += errors
+        self.raise_errors()
+        find = partial(self.tuned_cell, {cell.name: cell for cell in cells}, studies)
+        cells = [self.lookup(f"variants.{cell.variant}", find, cell.name) for cell in cells]
+        return cells, {study.name: study for study in studies.values()}
 
-    def one(self, cells: dict[str, Cell], studies: dict[str, Study], name: str) -> Cell:
-        """Return a cell with its arguments settled, and the identity that they give it."""
+    def tuned_cell(self, cells: dict[str, Cell], studies: dict[str, Study], name: str) -> Cell:
+        """Return the cell ``name`` with its final arguments and the identity that follows from them."""
         experiment, study = self.experiment, studies.get(name)
-        cell, changed = settled(cells[name], experiment, study, self.tuned, self.source)
+        cell, changed = with_tuned_arguments(cells[name], experiment, study, self.tuned, self.source)
         if not changed:
             return cell
         return replace(cell, identity=self.identity(cell.task, cell.model, cell.protocol, cell.method))
 
-    def named(self, key: str, look: Callable[[str], Any], name: str) -> Any:
-        """Return what ``look`` finds, or None and take note of the mistake."""
+    def lookup(self, key: str, find: Callable[[str], Any], name: str) -> Any:
+        """Return ``find(name)``; if it fails, collect its errors and return None."""
         try:
-            return look(name)
+            return find(name)
         except HarnessError as error:
-            more = error.mistakes if isinstance(error, MistakesError) else [f"{self.where}: {key}: {error}"]
-            self.mistakes.extend(m for m in more if m not in self.mistakes)
+            errors = error.errors if isinstance(error, ConfigErrors) else [f"{self.where}: {key}: {error}"]
+            self.errors.extend(message for message in errors if message not in self.errors)
             return None
 
-    def stop_on_mistakes(self) -> None:
-        """Raise MistakesError if there are any."""
-        if self.mistakes:
-            raise MistakesError(self.mistakes)
+    def raise_errors(self) -> None:
+        """Raise ConfigErrors if any errors were collected."""
+        if self.errors:
+            raise ConfigErrors(self.errors)
+
+    def model(self, name: str) -> Model:
+        """Return the model ``name``.
+
+        Raises:
+            HarnessError: the name is unknown, or the model's files are here and its type is not supported.
+        """
+        model = catalogue.model(name)
+        kind = _model_type(name, model, self.fetched_models)
+        if kind is not None and (reason := unsupported(kind)) is not None:
+            raise HarnessError(f"{name}: model type {kind} is not supported: {reason}")
+        return model
 
     def cell(self, base: ProtocolFile, task: Task, model: tuple[str, Model], variant: str) -> Cell:
-        """Return one cell; its rules may give it arguments and settings of its own."""
+        """Return one cell with its method and protocol resolved, before tuning."""
         experiment, folders = self.experiment, self.experiment.method_folders()
         entry, change = catalogue.variant(experiment.base(variant), folders), experiment.change(variant)
         rules = base.rules_for(task.lineage, model[0], entry.method)
@@ -110,16 +130,16 @@ class _Resolver:
             change.settings,
         ):
             values |= layer
-        protocol, wrong = check(Protocol, values, self.where, f"{task.name}/{model[0]}/{variant}")
+        protocol, errors = check(Protocol, values, self.where, f"{task.name}/{model[0]}/{variant}")
         if protocol is None:
-            raise MistakesError(wrong)
+            raise ConfigErrors(errors)
         protocol = protocol.times(entry.epochs_times)
         method = build_method(experiment, variant, self.where, rules)
         identity = self.identity(task, model[1], protocol, method)
         return Cell(task.name, task, model[0], model[1], variant, method, protocol, identity)
 
     def identity(self, task: Task, model: Model, protocol: Protocol, method: Method) -> str:
-        """Return the hash of all that determines a cell's numbers, except the seed."""
+        """Return the hash of everything that determines a cell's results, except the seed."""
         return digest(
             {
                 "task": task.identity(),
@@ -129,20 +149,26 @@ class _Resolver:
                 "arguments": method.arguments.model_dump(),
                 "source": self.source(method),
                 "numerics": NUMERICS,
+                **({} if self.experiment.fast else {"fast": False}),
             }
         )
 
     def source(self, method: Method) -> str:
-        """Return the hash of a method's own source."""
+        """Return the hash of a method's source."""
         if method.name not in self.sources:
             self.sources[method.name] = source_digest(*method_source(type(method)))
         return self.sources[method.name]
 
 
 def build_method(experiment: Experiment, name: str, where: str, rules: Sequence[Rule] = ()) -> Method:
-    """Return the method of a variant with its arguments settled and checked, before any search.
+    """Return the method of the variant ``name`` with its arguments merged and checked, before tuning.
 
-    Later ones win: the method's defaults, the protocol's rules, the variant, the experiment.
+    Later sources override earlier ones: the method's defaults, the protocol's rules, the catalogue's variant,
+    the experiment.
+
+    Raises:
+        HarnessError: the variant or its method is unknown, or the method cannot be used.
+        ConfigErrors: all wrong arguments.
     """
     folders, change = experiment.method_folders(), experiment.change(name)
     variant = catalogue.variant(experiment.base(name), folders)
@@ -152,43 +178,53 @@ def build_method(experiment: Experiment, name: str, where: str, rules: Sequence[
         values |= rule.arguments
     assert isinstance(change.arguments, dict)
     values |= {**variant.arguments, **change.arguments}
-    arguments, wrong = check(kind.Arguments, values, where, f"variants.{name}.arguments")
+    arguments, errors = check(kind.Arguments, values, where, f"variants.{name}.arguments")
     if arguments is None:
-        raise MistakesError(wrong)
+        raise ConfigErrors(errors)
     return kind(arguments)
 
 
+def _model_type(name: str, model: Model, fetched: Path) -> str | None:
+    """Return the type of a model, or None if its files are not here; ``load_network`` checks it again."""
+    try:
+        folder = fetched if model.random is not None else model_folder(name, model, fetched)
+    except HarnessError:
+        return None
+    return model_type(folder, model)
+
+
 def _layers(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every block of protocol values with its key in the experiment's file."""
     yield "settings", experiment.settings
     yield from ((f"models.{name}", values) for name, values in experiment.models.items())
     yield from ((f"tasks.{name}", values) for name, values in experiment.tasks.items())
     yield from ((f"variants.{name}.settings", c.settings) for name, c in experiment.variants.items())
 
 
-def _settings_mistakes(experiment: Experiment, base: ProtocolFile, where: str) -> list[str]:
-    """Check each layer of protocol values by itself, so that a mistake is told where it was made."""
-    mistakes: list[str] = []
+def _settings_errors(experiment: Experiment, base: ProtocolFile, where: str) -> list[str]:
+    """Return the errors of protocol values. Separate checks make the messages name the block."""
+    errors: list[str] = []
     for key, values in _layers(experiment):
-        mistakes += check(Protocol, {**base.base(), **values}, where, key)[1]
-    return mistakes
+        errors += check(Protocol, {**base.base(), **values}, where, key)[1]
+    return errors
 
 
-def _rules_mistakes(name: str, base: ProtocolFile) -> list[str]:
-    """Check the rules of a protocol: names, values and arguments."""
-    where = shown(CONFIG / "protocols" / f"{name}.yaml")
-    known = {
+def _rule_errors(name: str, base: ProtocolFile) -> list[str]:
+    """Return the errors in the rules of a protocol: names, values and arguments."""
+    where = display_path(CONFIG / "protocols" / f"{name}.yaml")
+    valid_names = {
         "tasks": list(catalogue.task_files()),
         "models": catalogue.names("models"),
         "methods": [*method_names(), *broken_methods()],
     }
-    mistakes: list[str] = []
+    errors: list[str] = []
     for number, rule in enumerate(base.rules, start=1):
         key = f"rules.{number}"
-        for kind, valid in known.items():
+        for kind, valid in valid_names.items():
             wrong = [n for n in getattr(rule.where, kind) if n not in valid]
-            mistakes += [f"{where}: {key}.where.{kind}: {unknown(kind[:-1], n, valid)}" for n in wrong]
-        mistakes += check(Protocol, {**base.base(), **rule.settings}, where, f"{key}.settings")[1]
+            errors += [f"{where}: {key}.where.{kind}: {unknown(kind[:-1], n, valid)}" for n in wrong]
+        errors += check(Protocol, {**base.base(), **rule.settings}, where, f"{key}.settings")[1]
         if rule.arguments and rule.where.methods[0] in method_names():
             arguments = method_class(rule.where.methods[0]).Arguments
-            mistakes += check(arguments, rule.arguments, where, f"{key}.arguments")[1]
-    return mistakes
+            errors += check(arguments, rule.arguments, where, f"{key}.arguments")[1]
+    return errors

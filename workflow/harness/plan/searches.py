@@ -1,91 +1,54 @@
-"""Which cells take their arguments from a search or a tuned file, and what they find there."""
+"""Finished studies of an experiment: tuned files, their trials, and a summary of cost and scores."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import MistakesError, unknown
-from harness.methods.interface import Method
-from harness.paths import shown
-from harness.plan import catalogue
-from harness.plan.experiment import DEFAULT, TUNED, Experiment
-from harness.plan.grid import Cell
-from harness.plan.keys import digest
-from harness.plan.study import Study, make_study, with_values
-from harness.plan.tuned import cell_from_file, values_of
-
-SourceOf = Callable[[Method], str]
-"""Method to the hash of its own source."""
+from harness.config.plan_file import Ledger
+from harness.config.tuned import SETTLED, TrialRecord, Tuned, read_records, read_tuned, records_path
 
 
-def variant_mistakes(experiment: Experiment, where: str) -> Iterator[str]:
-    """Yield what is wrong in what variants say of each other and of a search."""
-    searched: dict[str, str] = {}
-    for name, change in experiment.variants.items():
-        other = experiment.variants.get(change.of or "")
-        if other is not None and (other.of or isinstance(other.arguments, str)):
-            yield (
-                f"{where}: variants.{name}.of: expected a variant with arguments of its own, "
-                f"got {change.of}, which takes them from elsewhere"
-            )
-        if experiment.source(name) == TUNED:
-            base = experiment.base(name)
-            if base in searched:
-                yield f"{where}: variants.{name}: expected one search of {base}, got {searched[base]}, too"
-            searched[base] = name
-    if searched and experiment.tuning is None:
-        first = next(iter(searched.values()))
-        yield f"{where}: tuning: missing; expected a budget, since {first} has arguments: tuned"
-    if experiment.tuning is not None:
-        if not searched:
-            yield f"{where}: tuning: expected a variant with arguments: tuned, got none"
-        for name in experiment.tuning.space:
-            if name not in searched:
-                yield f"{where}: tuning.space: {unknown('searched variant', name, searched)}"
+@dataclass(frozen=True)
+class Search:
+    """A finished study: its tuned file and the records of its trials."""
+
+    path: Path
+    tuned: Tuned
+    records: list[TrialRecord]
+
+    @property
+    def name(self) -> str:
+        """``task/model/variant``."""
+        return "/".join([*self.path.parts[-3:-1], self.tuned.variant])
 
 
-def studies_of(
-    experiment: Experiment, cells: list[Cell], source_of: SourceOf, where: str
-) -> tuple[dict[str, Study], list[str]]:
-    """Return the search of each cell that asks for one, by the cell's name, and the mistakes."""
-    tuning = experiment.tuning
-    groups: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in cells:
-        if tuning and experiment.source(cell.variant) == TUNED:
-            task = cell.task_name if tuning.studies == "cell" else ""
-            groups.setdefault((task, cell.model_name, cell.variant), []).append(cell)
-    found: dict[str, Study] = {}
-    mistakes: list[str] = []
-    for (_, _, variant), group in groups.items():
-        base, change = experiment.base(variant), experiment.change(variant)
-        assert tuning is not None
-        # What the variant or the experiment sets makes the variant what it is, and is not searched.
-        fixed = {*catalogue.variant(base, experiment.method_folders()).arguments, *change.arguments}
-        try:
-            study = make_study(base, group, tuning, fixed, source_of(group[0].method), where)
-            found |= {cell.name: study for cell in group}
-        except MistakesError as error:
-            mistakes += [m for m in error.mistakes if m not in mistakes]
-    return found, mistakes
+def searches(folder: Path) -> list[Search]:
+    """Return the finished studies in an experiment's folder, including those of earlier configurations."""
+    paths = sorted((folder / "tuned").glob("*/*/*.yaml"))
+    return [
+        Search(p, read_tuned(p), read_records(records_path(p))) for p in paths if records_path(p).is_file()
+    ]
 
 
-def settled(
-    cell: Cell, experiment: Experiment, study: Study | None, tuned: Path, source_of: SourceOf
-) -> tuple[Cell, bool]:
-    """Return a cell with the arguments that a search or a file gives it, and whether they are its own.
+def settled(records: list[TrialRecord]) -> list[TrialRecord]:
+    """Return the records of trials that count: complete, pruned and failed ones."""
+    return [record for record in records if record.outcome in SETTLED]
 
-    Raises:
-        HarnessError: the tuned file cannot be used.
-    """
-    origin = experiment.source(cell.variant)
-    if origin == DEFAULT:
-        return cell, False
-    if study is None:
-        return cell_from_file(cell, origin, source_of(cell.method)), True
-    path = tuned / study.file
-    values = values_of(study, path)
-    if values is None:
-        return replace(
-            cell, study=study, waits=True, identity=digest(["waits", study.hash, cell.name])
-        ), False
-    return replace(with_values(cell, values, shown(path)), study=study), True
+
+def ledger_of(records: list[TrialRecord]) -> Ledger:
+    """Return the counts, costs and scores of a study. Costs include trials that do not count."""
+    trials = settled(records)
+    scores = [record.score for record in trials]
+    best = max((score for score in scores if score is not None), default=None)
+    return Ledger(
+        trials=len(trials),
+        complete=sum(record.outcome == "complete" for record in trials),
+        pruned=sum(record.outcome == "pruned" for record in trials),
+        failed=sum(record.outcome == "failed" for record in trials),
+        replaced=len(records) - len(trials),
+        passes=sum(record.passes for record in records),
+        evaluation_passes=sum(record.evaluation_passes for record in records),
+        seconds=round(sum(record.seconds for record in records), 1),
+        best=best,
+        best_at=None if best is None else scores.index(best) + 1,
+        defaults=next((record.score for record in trials if record.defaults), None),
+    )

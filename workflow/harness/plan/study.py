@@ -1,6 +1,4 @@
-"""A study: what one search varies, on which cells, and the hash that names it."""
-
-from __future__ import annotations
+"""A study: the cells, the search space and the budget of one search, and the hash that identifies it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,41 +6,40 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.core.numerics import NUMERICS
-from harness.errors import MistakesError, unknown
-from harness.methods.search import Choice, Dimension, Space, narrowed, told
+from harness.config.base import check
+from harness.config.protocol import Protocol
+from harness.config.tuned import Value, Values
+from harness.config.tuning import SETTINGS, Tuning
+from harness.methods.search_space import Choice, Dimension, Space, in_words, narrowed
 from harness.plan.grid import Cell
-from harness.plan.keys import digest
-from harness.plan.protocol import Protocol
-from harness.plan.strict import check
-from harness.plan.tuning import SETTINGS, Tuning
+from harness.plan.keys import NUMERICS
+from harness.util.errors import ConfigErrors, unknown
+from harness.util.hashing import digest
 
 ALL_TASKS = "all"
-Values = dict[str, Any]
-"""Argument or protocol value to what was found or tried."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """One search: its cells with the values that they have without one, its space and its budget."""
+    """One study. Its cells have the arguments and settings that apply without tuning."""
 
     variant: str
-    """The variant whose arguments are searched; the tuned file has its name."""
+    """The variant whose arguments are tuned; the tuned file is named after it."""
     cells: tuple[Cell, ...]
-    """One cell, or one a task."""
+    """One cell, or one cell per task."""
     space: Space
     tuning: Tuning
     source: str
-    """Hash of the method's own source."""
+    """Hash of the method's source."""
 
     @property
     def task_name(self) -> str:
-        """The task, or ``all``."""
+        """Name of the task, or ``all`` for a study over all tasks."""
         return self.cells[0].task_name if self.tuning.studies == "cell" else ALL_TASKS
 
     @property
     def model_name(self) -> str:
-        """The model."""
+        """Name of the model."""
         return self.cells[0].model_name
 
     @property
@@ -52,19 +49,20 @@ class Study:
 
     @property
     def file(self) -> Path:
-        """The tuned file, relative to ``results/<experiment>/tuned``."""
+        """Path of the tuned file, relative to ``results/<experiment>/tuned``."""
         return Path(f"{self.name}.yaml")
 
     @property
     def folder(self) -> Path:
-        """Where journal, locks and stamps lie, relative to ``results/<experiment>/studies``."""
+        """Folder of journal, locks and stamps, relative to ``results/<experiment>/studies``."""
         return Path(f"{self.name}-{self.hash[:8]}")
 
     @cached_property
     def hash(self) -> str:
-        """Hash of what a search depends on; the reported rows are no part of it.
+        """Hash of everything that the trials depend on.
 
-        The number of trials is none either: more of them continue the study.
+        Excluded are the report splits, which trials never read, and the number of trials: if it is raised,
+        the study continues.
         """
         tuning = self.tuning
         return digest(
@@ -79,120 +77,124 @@ class Study:
         )
 
     def defaults(self) -> Values:
-        """Return what the space's arguments and settings are without a search."""
+        """Return the values of the searched arguments and settings without tuning."""
         return {name: _value(self.cells[0], name) for name in self.space}
 
-    def cells_with(self, values: Mapping[str, Any], where: str) -> list[Cell]:
-        """Return the cells with these values in place of their own; their identity is left alone."""
+    def cells_with(self, values: Mapping[str, Value], where: str) -> list[Cell]:
+        """Return the cells with other values of arguments and settings; their identity is unchanged."""
         return [with_values(cell, values, where) for cell in self.cells]
 
 
-def with_values(cell: Cell, values: Mapping[str, Any], where: str) -> Cell:
-    """Return ``cell`` with other arguments and settings.
+def with_values(cell: Cell, values: Mapping[str, Value], where: str) -> Cell:
+    """Return ``cell`` with other values of arguments and settings; its identity is unchanged.
+
+    ``where`` names the source of the values in error messages.
 
     Raises:
-        MistakesError: a name or a value that method or protocol does not take.
+        ConfigErrors: all names and values that the method or the protocol does not accept.
     """
     settings = {name: value for name, value in values.items() if name in SETTINGS}
     arguments = {name: value for name, value in values.items() if name not in SETTINGS}
     kind = type(cell.method)
-    taken, wrong = check(kind.Arguments, {**cell.method.arguments.model_dump(), **arguments}, where)
-    protocol, more = check(Protocol, {**cell.protocol.model_dump(), **settings}, where)
-    if taken is None or protocol is None:
-        raise MistakesError(wrong + more)
-    return replace(cell, method=kind(taken), protocol=protocol)
+    merged, errors = check(kind.Arguments, {**cell.method.arguments.model_dump(), **arguments}, where)
+    protocol, protocol_errors = check(Protocol, {**cell.protocol.model_dump(), **settings}, where)
+    if merged is None or protocol is None:
+        raise ConfigErrors(errors + protocol_errors)
+    return replace(cell, method=kind(merged), protocol=protocol)
 
 
 def make_study(
     variant: str, cells: Sequence[Cell], tuning: Tuning, fixed: set[str], source: str, where: str
 ) -> Study:
-    """Return the study of cells that share model and variant; ``fixed`` are arguments that it may not vary.
+    """Return the study of cells that share model and variant; ``fixed`` arguments are not searched.
 
     Raises:
-        MistakesError: an empty space, a wrong narrowing, values outside, nothing to select on.
+        ConfigErrors: the space is empty or not a part of the declared one, a default is outside of the
+            space, or the protocol has no selection split.
     """
-    found, mistakes = _space(variant, cells[0], tuning, fixed, where)
-    study = Study(variant, tuple(cells), found, tuning, source)
-    mistakes += [f"{where}: {wrong}" for cell in cells for wrong in _outside(study, cell)]
-    mistakes += [f"{where}: {wrong}" for cell in cells for wrong in _unselectable(cell)]
-    mistakes += _untaken(study, f"{where}: tuning")
-    if not mistakes and not any(_varies(d) for d in found.values()):
-        mistakes.append(
-            f"{where}: tuning.space.{variant}: expected something to search, got an empty space: method "
-            f"{cells[0].method.name} declares {', '.join(cells[0].method.search) or 'nothing'}"
+    space, errors = _space(variant, cells[0], tuning, fixed, where)
+    study = Study(variant, tuple(cells), space, tuning, source)
+    errors += [f"{where}: {message}" for cell in cells for message in _default_errors(study, cell)]
+    errors += [f"{where}: {message}" for cell in cells for message in _selection_errors(cell)]
+    errors += _value_errors(study, f"{where}: tuning")
+    if not errors and not any(_varies(d) for d in space.values()):
+        errors.append(
+            f"{where}: tuning.space.{variant}: expected at least one value to search, got an empty space; "
+            f"method {cells[0].method.name} declares {', '.join(cells[0].method.search_space) or 'nothing'}"
         )
-    if mistakes:
-        raise MistakesError(list(dict.fromkeys(mistakes)))
+    if errors:
+        raise ConfigErrors(list(dict.fromkeys(errors)))
     return study
 
 
 def _space(
     variant: str, cell: Cell, tuning: Tuning, fixed: set[str], where: str
 ) -> tuple[dict[str, Dimension], list[str]]:
-    """Return the searched space, settings first, and the mistakes made in narrowing it."""
-    declared = {name: d for name, d in cell.method.search.items() if name not in fixed}
-    asked = tuning.space.get(variant, {})
-    mistakes = []
-    for name in asked:
+    """Return the search space, settings first, and the errors of its narrower ranges."""
+    declared = {name: d for name, d in cell.method.search_space.items() if name not in fixed}
+    ranges = tuning.space.get(variant, {})
+    errors = []
+    for name in ranges:
         key = f"{where}: tuning.space.{variant}.{name}"
         if name in fixed:
-            mistakes.append(f"{key}: is fixed at {_value(cell, name)!r} by the variant")
+            errors.append(f"{key}: the variant sets it to {_value(cell, name)!r}; remove one of the two")
         elif name not in declared:
-            mistakes.append(f"{key}: {unknown('searched argument', name, declared)}")
+            errors.append(f"{key}: {unknown('searched argument', name, declared)}")
     layers: list[tuple[str, Space, dict[str, Any]]] = [
         ("settings", {name: SETTINGS[name] for name in tuning.settings}, tuning.settings),
-        (f"space.{variant}", declared, asked),
+        (f"space.{variant}", declared, ranges),
     ]
-    found: dict[str, Dimension] = {}
-    for key, whole, part in layers:
-        for name, dimension in whole.items():
+    space: dict[str, Dimension] = {}
+    for key, dimensions, narrower in layers:
+        for name, dimension in dimensions.items():
             try:
-                given = part.get(name)
-                found[name] = dimension if given is None else narrowed(dimension, given)
+                part = narrower.get(name)
+                space[name] = dimension if part is None else narrowed(dimension, part)
             except ValueError as error:
-                mistakes.append(f"{where}: tuning.{key}.{name}: expected {error}")
-    return found, mistakes
+                errors.append(f"{where}: tuning.{key}.{name}: expected {error}")
+    return space, errors
 
 
 def _varies(dimension: Dimension) -> bool:
     return not isinstance(dimension, Choice) or len(dimension.values) > 1
 
 
-def _outside(study: Study, cell: Cell) -> Iterator[str]:
-    """Yield what is wrong with the values that a cell has without a search: the first trial has them."""
-    first = study.defaults()
+def _default_errors(study: Study, cell: Cell) -> Iterator[str]:
+    """Yield the errors of a cell's default values, which the first trial uses."""
+    defaults = study.defaults()
     for name, dimension in study.space.items():
         value = _value(cell, name)
         if not dimension.holds(value):
             yield (
-                f"tuning: {study.variant} has {name} {value!r} without a search, outside of what is searched "
-                f"({told(dimension)}); its defaults are the first trial: widen the space, or set the default"
+                f"tuning: the first trial of {study.variant} has the default {name} {value!r}, outside of "
+                f"the search space ({in_words(dimension)}); widen the space or change the default"
             )
-        elif value != first[name]:
+        elif value != defaults[name]:
             yield (
-                f"tuning: expected one {name} of {study.variant} on all tasks, since they share a search; "
-                f"{cell.task_name} has {value!r}, {study.cells[0].task_name} {first[name]!r}"
+                f"tuning: expected the same {name} of {study.variant} on all tasks, which share a study; "
+                f"{cell.task_name} has {value!r}, {study.cells[0].task_name} has {defaults[name]!r}"
             )
 
 
-def _untaken(study: Study, where: str) -> list[str]:
-    """Return the ends and choices that method or protocol would refuse, a broken number of steps for one."""
-    mistakes = []
+def _value_errors(study: Study, where: str) -> list[str]:
+    """Return the errors of bounds and choices that the method or the protocol rejects."""
+    errors = []
     for name, dimension in study.space.items():
-        ends = dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
-        for value in ends:
+        values = dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
+        for value in values:
             try:
                 with_values(study.cells[0], {name: value}, where)
-            except MistakesError as error:
-                mistakes += error.mistakes
-    return mistakes
+            except ConfigErrors as error:
+                errors += error.errors
+    return errors
 
 
-def _unselectable(cell: Cell) -> Iterator[str]:
+def _selection_errors(cell: Cell) -> Iterator[str]:
+    """Yield the errors of a protocol that does not allow to select trials on the selection split."""
     if cell.protocol.selection == "best-on-report":
-        yield "tuning: expected selection: last or best-on-selection; a search never reads reported rows"
+        yield "tuning: expected selection: last or best-on-selection; a study never reads reported rows"
     if cell.protocol.selection_rows == 0:
-        yield "tuning: expected selection_rows of 1 or more: trials are compared on them alone"
+        yield "tuning: expected selection_rows of 1 or more, since trials are compared on selection rows"
 
 
 def _value(cell: Cell, name: str) -> Any:
@@ -200,7 +202,7 @@ def _value(cell: Cell, name: str) -> Any:
 
 
 def _identity(cell: Cell, source: str) -> dict[str, Any]:
-    """Return what a trial depends on; the protocol's say on the report split is not among it."""
+    """Return everything that a trial on ``cell`` depends on, without the report splits."""
     return {
         "task": cell.task.identity([cell.task.train]),
         "name": [cell.task_name, cell.model_name],

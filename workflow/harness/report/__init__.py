@@ -1,1 +1,1 @@
-"""From run folders to tables: the mirror in MLflow, the frame, tables, and the failure digest."""
+"""The report of an experiment, explanations of a cell, bundles and references."""

@@ -1,73 +1,107 @@
-"""Bundles: the results of one experiment in one archive, and their way into another clone."""
+"""Bundles: the results of one experiment in one archive, and merging them into another clone."""
 
 import gzip
 import hashlib
 import io
-import json
 import shutil
 import tarfile
 import tempfile
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from harness.errors import HarnessError
-from harness.paths import ROOT, shown
-from harness.plan.keys import file_digest
+from pydantic import BaseModel, ConfigDict
+
 from harness.plan.plan import Plan
-from harness.report.export import EXPORTED
-from harness.runs.atomic import write_bytes
+from harness.results.export import EXPORTED
 from harness.runs.folder import RunFolder
-from harness.runs.lock import is_held
-from harness.runs.provenance import commit
-from harness.runs.record import TIME_FIELDS, Result
+from harness.runs.provenance import current_commit
+from harness.util.errors import HarnessError
+from harness.util.files import write_bytes
+from harness.util.hashing import file_digest
+from harness.util.lock import is_held
+from harness.util.paths import ROOT, display_path
 
-FORMAT = 1
 MANIFEST = "manifest.json"
 RECORDS = (
     "result.json", "config.yaml", "provenance.json", "metrics.jsonl", "predictions.parquet",
     "verification.json", "attempts/*.log",
 )  # fmt: skip
-"""What a bundle takes of a run folder: no weights, no checkpoints, no locks."""
+"""Files of a run folder in a bundle: no weights, no checkpoints, no locks."""
+Keep = Literal["ours", "theirs"]
 
 
-def make_bundle(plan: Plan, target: Path) -> dict[str, Any]:
+class Manifest(BaseModel):
+    """``manifest.json``: the content of a bundle."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    experiment: str
+    runs: int
+    """Runs with a result."""
+    planned: int
+    commit: str | None
+    dirty: bool | None
+    diff_sha256: str | None
+    files: dict[str, str]
+    """Path in the archive to SHA-256."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The outcome of a merge, in numbers of runs."""
+
+    experiment: str
+    file: Path
+    """The experiment file, for Snakemake."""
+    added: int
+    kept: int
+    conflicts: int
+
+
+def make_bundle(plan: Plan, target: Path) -> Manifest:
     """Write the archive; return its manifest. The same results give the same bytes.
 
     Raises:
-        HarnessError: no run has a result, or the frame has not been made.
+        HarnessError: the exported files are missing.
     """
+    complete = [run for run in plan.runs if RunFolder(plan.run_folder(run)).result() is not None]
+    files = _experiment_files(plan)
+    for run in complete:
+        folder = plan.run_folder(run)
+        for path in sorted(p for pattern in RECORDS for p in folder.glob(pattern)):
+            files[f"runs/{run.folder}/{path.relative_to(folder)}"] = path.read_bytes()
+    manifest = Manifest(
+        experiment=plan.experiment.name,
+        runs=len(complete),
+        planned=len(plan.runs),
+        **asdict(current_commit()),
+        files={name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
+    )
+    _write(target, {MANIFEST: f"{manifest.model_dump_json(indent=1)}\n".encode(), **files})
+    return manifest
+
+
+def _experiment_files(plan: Plan) -> dict[str, bytes]:
+    """Return the files of the bundle that are not about single runs, by their path in the archive."""
     files: dict[str, bytes] = {}
     for name in ("plan.json", *EXPORTED):
         path = plan.folder / name
         if not path.is_file():
-            raise HarnessError(f"{path}: there is no such file; make it with: snakemake tables")
+            raise HarnessError(f"{display_path(path)}: no such file; make it with: snakemake tables")
         files[name] = path.read_bytes()
     files["experiment.yaml"] = plan.file.read_bytes()
     files["environment/constraints.txt"] = (ROOT / "requirements" / "constraints.txt").read_bytes()
     files["environment/installed.txt"] = _installed().encode()
-    for path in sorted((plan.folder / "tuned").glob("*/*/*")):
-        files[f"tuned/{path.relative_to(plan.folder / 'tuned')}"] = path.read_bytes()
-    whole = [run for run in plan.runs if RunFolder(plan.run_folder(run)).result() is not None]
-    for run in whole:
-        folder = plan.run_folder(run)
-        for path in sorted(p for pattern in RECORDS for p in folder.glob(pattern)):
-            files[f"runs/{run.folder}/{path.relative_to(folder)}"] = path.read_bytes()
-    manifest = {
-        "format": FORMAT,
-        "experiment": plan.experiment.name,
-        "runs": len(whole),
-        "planned": len(plan.runs),
-        **commit(),
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
-    }
-    _write(target, {MANIFEST: (json.dumps(manifest, indent=1) + "\n").encode(), **files})
-    return manifest
+    tuned = plan.folder / "tuned"
+    return files | {f"tuned/{p.relative_to(tuned)}": p.read_bytes() for p in sorted(tuned.glob("*/*/*"))}
 
 
 def _installed() -> str:
-    found = {d.metadata["Name"]: d.version for d in metadata.distributions()}
-    return "".join(f"{name}=={found[name]}\n" for name in sorted(found, key=str.lower))
+    versions = {d.metadata["Name"]: d.version for d in metadata.distributions()}
+    return "".join(f"{name}=={versions[name]}\n" for name in sorted(versions, key=str.lower))
 
 
 def _write(target: Path, files: dict[str, bytes]) -> None:
@@ -75,8 +109,8 @@ def _write(target: Path, files: dict[str, bytes]) -> None:
     temporary = target.with_name(f".{target.name}.partial")
     with (
         temporary.open("wb") as raw,
-        gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w") as archive,
+        gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as archive,
     ):
         for name, content in files.items():
             member = tarfile.TarInfo(name)
@@ -85,106 +119,107 @@ def _write(target: Path, files: dict[str, bytes]) -> None:
     temporary.replace(target)
 
 
-def merge_bundle(archive: Path, results: Path, keep: str | None = None) -> dict[str, Any]:
-    """Take the runs of a bundle into ``results``; return the experiment and what became of each run.
+def merge_bundle(archive: Path, results: Path, keep: Keep | None = None) -> Merged:
+    """Add the runs of a bundle to ``results``.
 
-    A run that is here already is kept when it says the same, up to times. Where it does not, nothing is
-    taken unless ``keep`` says ``ours`` or ``theirs`` (ours then moves to ``replaced/``).
+    A run that exists here with an equal result, apart from times, is kept. If any results differ, nothing is
+    added unless ``keep`` is given; with ``theirs``, our run is moved to ``replaced/``.
 
     Raises:
-        HarnessError: the archive is broken, a run is being trained here, or runs conflict.
+        HarnessError: the archive is damaged, a run is being trained here, or results differ.
     """
     results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=results, prefix=".merge-") as name:
         source = Path(name)
         manifest = _unpack(archive, source)
-        target = results / manifest["experiment"]
-        pairs = [(path.parent, target / path.parent.relative_to(source)) for path in _results(source)]
-        if busy := [shown(there) for _, there in pairs if is_held(there)]:
-            raise HarnessError(f"being trained here, so nothing was taken: {', '.join(busy)}")
-        conflicts = {there: why for here, there in pairs if (why := _conflict(here, there))}
-        if conflicts and keep is None:
-            told = "\n".join(f"  - {shown(there)}: {why}" for there, why in conflicts.items())
-            raise HarnessError(
-                f"{len(conflicts)} runs conflict, nothing was taken (--keep ours or --keep theirs):\n{told}"
-            )
-        counts = {"taken": 0, "kept": 0, "conflicts": len(conflicts)}
-        for here, there in pairs:
-            counts["taken" if _take(here, there, target, conflicts, keep) else "kept"] += 1
-        others = [source / "experiment.yaml", *(p for p in source.glob("tuned/*/*/*") if p.is_file())]
-        for path in others:
-            there = target / path.relative_to(source)
-            if not there.is_file():
-                there.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, there)
-    return {"experiment": manifest["experiment"], "file": target / "experiment.yaml", **counts}
+        target = results / manifest.experiment
+        theirs = [path.parent for path in sorted(source.glob("runs/*/*/*/*/result.json"))]
+        pairs = [(folder, target / folder.relative_to(source)) for folder in theirs]
+        conflicts = _conflicts(pairs, keep)
+        added = sum(_add(folder, ours, target, conflicts, keep) for folder, ours in pairs)
+        _copy_missing(source, target)
+    file = target / "experiment.yaml"
+    return Merged(manifest.experiment, file, added, len(pairs) - added, len(conflicts))
 
 
-def _results(source: Path) -> list[Path]:
-    return sorted(source.glob("runs/*/*/*/*/result.json"))
+def _conflicts(pairs: list[tuple[Path, Path]], keep: Keep | None) -> dict[Path, str]:
+    """Return the folders here whose results differ from theirs, and in what.
+
+    Raises:
+        HarnessError: a run is being trained here, or results differ and ``keep`` is None.
+    """
+    if busy := [display_path(ours) for _, ours in pairs if is_held(ours)]:
+        raise HarnessError(f"being trained here, so nothing was added: {', '.join(busy)}")
+    conflicts = {ours: why for theirs, ours in pairs if (why := _conflict(theirs, ours))}
+    if conflicts and keep is None:
+        lines = "\n".join(f"  - {display_path(ours)}: {why}" for ours, why in conflicts.items())
+        raise HarnessError(
+            f"{len(conflicts)} runs differ, nothing was added (use --keep ours or --keep theirs):\n{lines}"
+        )
+    return conflicts
 
 
-def _unpack(archive: Path, folder: Path) -> dict[str, Any]:
+def _copy_missing(source: Path, target: Path) -> None:
+    """Copy the experiment file and tuned files that do not exist here."""
+    for path in [source / "experiment.yaml", *(p for p in source.glob("tuned/*/*/*") if p.is_file())]:
+        ours = target / path.relative_to(source)
+        if not ours.is_file():
+            ours.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, ours)
+
+
+def _unpack(archive: Path, folder: Path) -> Manifest:
     """Unpack into ``folder`` and check every file against the manifest."""
     try:
         with tarfile.open(archive, "r:gz") as packed:
             _extract(packed, folder)
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise HarnessError(f"{archive}: no bundle: {error.filename} is not there") from None
+        raise HarnessError(f"{archive}: not a bundle: {error.filename} is missing") from None
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise HarnessError(f"{archive}: no whole bundle: {error}") from None
-    if manifest.get("format") != FORMAT:
-        raise HarnessError(f"{archive}: format {manifest.get('format')}, expected {FORMAT}")
-    if Path(manifest["experiment"]).name != manifest["experiment"]:
-        raise HarnessError(f"{archive}: no name of an experiment: {manifest['experiment']!r}")
+        raise HarnessError(f"{archive}: not a complete bundle: {' '.join(str(error).split())}") from None
+    if Path(manifest.experiment).name != manifest.experiment:
+        raise HarnessError(f"{archive}: not the name of an experiment: {manifest.experiment!r}")
     present = {str(p.relative_to(folder)): file_digest(p) for p in folder.rglob("*") if p.is_file()}
     present.pop(MANIFEST)
-    if present != manifest["files"]:
-        wrong = sorted(
-            k for k in present.keys() | manifest["files"].keys() if present.get(k) != manifest["files"].get(k)
-        )
-        raise HarnessError(f"{archive}: not what its manifest says: {', '.join(wrong[:5])}")
+    if present != manifest.files:
+        names = present.keys() | manifest.files.keys()
+        wrong = sorted(name for name in names if present.get(name) != manifest.files.get(name))
+        raise HarnessError(f"{archive}: differs from its manifest: {', '.join(wrong[:5])}")
     return manifest
 
 
 def _extract(packed: tarfile.TarFile, folder: Path) -> None:
-    """Write plain files inside ``folder`` and nothing else (the library's own filter came with 3.11.4)."""
+    """Write only plain files inside ``folder`` (the library's filter is missing before Python 3.11.4)."""
     for member in packed.getmembers():
         path, content = Path(member.name), packed.extractfile(member) if member.isfile() else None
         if content is None or path.is_absolute() or ".." in path.parts:
-            raise ValueError(f"{member.name!r} is no plain file inside it")
+            raise ValueError(f"{member.name!r} is not a plain file inside it")
         write_bytes(folder / path, content.read())
 
 
-def _conflict(here: Path, there: Path) -> str | None:
-    """Return in what the record in ``there`` contradicts that in ``here``, None if it does not."""
-    theirs, ours = RunFolder(here).result(), RunFolder(there).result()
-    if theirs is None:
-        raise HarnessError(f"{here.name}: the bundle holds a broken result.json")
-    if ours is None:
+def _conflict(theirs: Path, ours: Path) -> str | None:
+    """Return in what the two results differ, apart from times; None if they are equal or one is missing."""
+    new, old = RunFolder(theirs).result(), RunFolder(ours).result()
+    if new is None:
+        raise HarnessError(f"{theirs.name}: the bundle has a damaged result.json")
+    if old is None:
         return None
-    old, new = _timeless(ours), _timeless(theirs)
-    apart = [key for key in old if old[key] != new[key]]
-    return f"differs in {', '.join(apart)}" if apart else None
+    before, after = old.timeless(), new.timeless()
+    changed = [key for key in before if before[key] != after[key]]
+    return f"differs in {', '.join(changed)}" if changed else None
 
 
-def _timeless(result: Result) -> dict[str, Any]:
-    content = result.model_dump()
-    content["cost"] = {key: value for key, value in content["cost"].items() if key not in TIME_FIELDS}
-    return content
-
-
-def _take(here: Path, there: Path, target: Path, conflicts: dict[Path, str], keep: str | None) -> bool:
-    """Move one run folder to its place; tell whether it was taken."""
-    if there.exists():
-        if RunFolder(there).result() is not None and not (there in conflicts and keep == "theirs"):
+def _add(theirs: Path, ours: Path, target: Path, conflicts: dict[Path, str], keep: Keep | None) -> bool:
+    """Move one run folder to its place; return whether it was added."""
+    if ours.exists():
+        if RunFolder(ours).result() is not None and not (ours in conflicts and keep == "theirs"):
             return False
-        aside = target / "replaced" / there.relative_to(target)
+        aside = target / "replaced" / ours.relative_to(target)
         aside.parent.mkdir(parents=True, exist_ok=True)
         if aside.exists():
-            raise HarnessError(f"{shown(aside)} is in the way: an earlier merge put it there")
-        there.rename(aside)
-    there.parent.mkdir(parents=True, exist_ok=True)
-    here.rename(there)
+            raise HarnessError(f"{display_path(aside)} already exists, from an earlier merge; move it away")
+        ours.rename(aside)
+    ours.parent.mkdir(parents=True, exist_ok=True)
+    theirs.rename(ours)
     return True

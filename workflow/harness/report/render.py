@@ -1,50 +1,45 @@
-"""Tables, figures and report of an experiment or a reference, from its exported files alone."""
+"""Tables, figures and report of an experiment or a reference, from its exported files."""
 
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from harness.errors import HarnessError
-from harness.report.claims import Statistics
-from harness.report.environment import read_environment
-from harness.report.figures.figures import write_figures
-from harness.report.figures.tuning import write_search_figures
-from harness.report.page import write_report
-from harness.report.statistics.results import statistics_path
-from harness.report.tables import rows_of_frame, tables, write_tables
-from harness.report.values import RunRow
+from harness.config.plan_file import PlanFile
+from harness.figures.build import write_figures
+from harness.figures.tuning import write_study_figures
+from harness.report.html_report import write_report
+from harness.results.environment import read_environment
+from harness.results.frame import RunRow, read_frame
+from harness.results.statistics_file import Statistics, read_statistics, statistics_path
+from harness.tables.build import make_tables, write_tables
+from harness.util.errors import HarnessError
+from harness.util.paths import display_path
 
 
-def render(plan: dict[str, Any], source: Path, target: Path, digest: str | None = None) -> list[Path]:
-    """Write tables, figures and report of what ``source`` holds below ``target``; return the files.
+def render(plan: PlanFile, source: Path, target: Path, failures: str | None = None) -> list[Path]:
+    """Write tables, figures and report of the results in ``source`` below ``target``; return the paths.
 
-    The main table comes first, the report last; ``digest`` tells of failed runs.
+    The main table comes first, the report last. ``failures`` is the text about failed runs, if any.
 
     Raises:
-        HarnessError: frame or statistics have not been made.
+        HarnessError: the frame or the statistics are missing.
     """
-    runs, statistics = read(source)
-    made = tables(plan, runs, statistics)
-    files = write_tables(made, target / "tables")
+    runs, statistics = read_results(source)
+    tables = make_tables(plan, runs, statistics)
+    paths = write_tables(tables, target / "tables")
     figures = write_figures(plan, runs, statistics, target / "figures")
-    figures += write_search_figures(source, target / "figures")
+    figures += write_study_figures(source, target / "figures")
     environment = read_environment(source)
-    report = write_report(plan, runs, made, figures, environment, digest, target / "report.html")
-    return [*files, *figures, report]
+    report = write_report(plan, runs, tables, figures, environment, failures, target / "report.html")
+    return [*paths, *figures, report]
 
 
-def read(folder: Path) -> tuple[list[RunRow], Statistics]:
-    """Return the rows of the frame, and the statistics by task, model, variant and reference.
+def read_results(folder: Path) -> tuple[list[RunRow], Statistics]:
+    """Return the rows of the frame, and the statistics.
 
     Raises:
-        HarnessError: they have not been made.
+        HarnessError: one of them is missing.
     """
-    paths = [folder / "frame.parquet", statistics_path(folder)]
-    for path in paths:
+    frame = folder / "frame.parquet"
+    for path in (frame, statistics_path(folder)):
         if not path.is_file():
-            raise HarnessError(f"{path}: there is no such file; make it with: snakemake tables")
-    frame, statistics = (pd.read_parquet(path) for path in paths)
-    keys = ("task", "model", "variant", "reference")
-    rows = [{str(key): value for key, value in row.items()} for row in statistics.to_dict("records")]
-    return rows_of_frame(frame), {tuple(row[key] for key in keys): row for row in rows}
+            raise HarnessError(f"{display_path(path)}: no such file; make it with: snakemake tables")
+    return read_frame(frame), read_statistics(folder)

@@ -1,1 +1,1 @@
-"""Run folders: the typed record of a run, its lock and its provenance."""
+"""One run: its folder, checkpoints, training session and result."""

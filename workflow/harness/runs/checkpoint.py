@@ -1,7 +1,7 @@
-"""Checkpoints of a run: folders that appear whole or not at all, the previous one kept.
+"""Checkpoints of a run: folders that are written atomically. The previous one is kept.
 
-``<n>/`` holds one safetensors file for each group of tensors and ``state.json`` with the rest, the
-run's key, and the hash of every file and of itself.
+``<n>/`` has one safetensors file per group of tensors and ``state.json`` with all other state, the run's
+key, the hash of every file and its own hash.
 """
 
 import hashlib
@@ -13,36 +13,36 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness.core.state import State
-from harness.errors import HarnessError
-from harness.paths import shown
-from harness.plan.keys import digest, file_digest
-from harness.runs.atomic import write_bytes, write_text
+from harness.engine.trainer import State
+from harness.util.errors import HarnessError
+from harness.util.files import write_bytes, write_text
+from harness.util.hashing import digest, file_digest
+from harness.util.paths import display_path
 
 log = logging.getLogger(__name__)
 STATE = "state.json"
 FORMAT = 1
-"""Raise it when ``State`` changes: checkpoints of another format are not read."""
+"""Version of the format. Raise it when ``State`` changes: other versions count as damaged."""
 
 
 class DamagedError(Exception):
-    """A checkpoint is not what was written."""
+    """A checkpoint differs from what was written."""
 
 
 class Checkpoints:
-    """The checkpoints of one run; whoever writes them holds the run's lock."""
+    """The checkpoints of one run. A process that writes them must hold the run's lock."""
 
     def __init__(self, folder: Path, run_key: str) -> None:
         self.folder = folder
         self.run_key = run_key
-        self._whole: int | None = None
-        """The newest checkpoint known to be whole."""
+        self._intact: int | None = None
+        """Number of the newest checkpoint that was verified."""
 
     def write(self, state: State) -> None:
-        """Write a checkpoint; the newest one stays until this one is whole, and beside it.
+        """Write a checkpoint, and keep the previous one beside it.
 
         Raises:
-            OSError: it could not be written; the newest one is untouched.
+            OSError: the checkpoint could not be written; the previous one is unchanged.
         """
         number = max(self._numbers(), default=0) + 1
         self._clean()
@@ -55,43 +55,42 @@ class Checkpoints:
             building.chmod(0o755)
             building.rename(self.folder / str(number))
             _flush(self.folder)
-            self._whole = number
+            self._intact = number
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
             raise
 
     def newest(self) -> State | None:
-        """Return the newest whole checkpoint, or None; damaged ones are warned about.
+        """Return the state of the newest intact checkpoint, or None; log a warning for each damaged one.
 
         Raises:
-            HarnessError: a checkpoint is of another run.
+            HarnessError: a checkpoint belongs to another run.
         """
         numbers = self._numbers()
         for number in numbers:
             try:
                 state = self._read(self.folder / str(number))
-                self._whole = number
+                self._intact = number
                 return state
             except DamagedError as error:
-                then = "the previous one is taken" if number != numbers[-1] else "the run starts anew"
-                log.warning(
-                    "checkpoint %s is damaged (%s); %s", shown(self.folder / str(number)), error, then
-                )
+                path = display_path(self.folder / str(number))
+                action = "using the previous one" if number != numbers[-1] else "the run starts over"
+                log.warning("checkpoint %s is damaged (%s); %s", path, error, action)
         return None
 
     def clear(self) -> None:
-        """Delete all checkpoints: the run is done."""
+        """Delete all checkpoints, once the run is complete."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _numbers(self) -> list[int]:
         """Return the numbers of the checkpoints, newest first."""
-        found = self.folder.iterdir() if self.folder.is_dir() else ()
-        return sorted((int(p.name) for p in found if p.name.isdigit()), reverse=True)
+        paths = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted((int(p.name) for p in paths if p.name.isdigit()), reverse=True)
 
     def _clean(self) -> None:
-        """Delete all but the newest whole checkpoint: older, damaged and half-written ones."""
+        """Delete older, damaged and incomplete checkpoints; keep the newest intact one."""
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if path.name != str(self._whole):
+            if path.name != str(self._intact):
                 shutil.rmtree(path)
 
     def _read(self, path: Path) -> State:
@@ -102,23 +101,23 @@ class Checkpoints:
             raise DamagedError(f"format {content.get('format')}, expected {FORMAT}")
         if content["run_key"] != self.run_key:
             raise HarnessError(
-                f"{shown(path)} belongs to the run with key {content['run_key'][:8]}, "
-                f"but this run has key {self.run_key[:8]}; move it away"
+                f"{display_path(path)} belongs to the run with key {content['run_key'][:8]}, "
+                f"but this run has key {self.run_key[:8]}; move the folder away"
             )
         tensors = {}
-        for group, of_file in content["files"].items():
+        for group, entry in content["files"].items():
             file = path / f"{group}.safetensors"
             if not file.is_file():
                 raise DamagedError(f"{file.name} is missing")
-            if file_digest(file) != of_file["sha256"]:
-                raise DamagedError(f"{file.name} has another hash than when it was written")
-            loaded = safetensors.torch.load_file(file)
-            tensors[group] = {name: loaded[name] for name in of_file["names"]}  # in their old order
+            if file_digest(file) != entry["sha256"]:
+                raise DamagedError(f"{file.name} was changed after it was written (its hash differs)")
+            by_name = safetensors.torch.load_file(file)
+            tensors[group] = {name: by_name[name] for name in entry["names"]}  # in their original order
         return State(content["facts"], tensors)
 
 
 def _write_group(folder: Path, group: str, tensors: dict[str, Any]) -> dict[str, Any]:
-    """Write one group of tensors; return its hash, and the names in their order."""
+    """Write one group of tensors; return the hash of its file, and the names in their order."""
     import safetensors.torch
 
     content = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
@@ -127,20 +126,20 @@ def _write_group(folder: Path, group: str, tensors: dict[str, Any]) -> dict[str,
 
 
 def _state(path: Path) -> dict[str, Any]:
-    """Return the content of state.json, less its own hash."""
+    """Return the content of state.json without its own hash."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         expected = content.pop("sha256")
     except (OSError, ValueError, AttributeError, KeyError) as error:
         raise DamagedError(f"{path.name} is not readable: {type(error).__name__}") from None
     if digest(content) != expected:
-        raise DamagedError(f"{path.name} has another content than when it was written")
-    found: dict[str, Any] = content
-    return found
+        raise DamagedError(f"{path.name} was changed after it was written (its hash differs)")
+    state: dict[str, Any] = content
+    return state
 
 
 def _flush(folder: Path) -> None:
-    """Make a rename in ``folder`` survive a power cut."""
+    """Flush ``folder`` to disk, so that a rename in it survives a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

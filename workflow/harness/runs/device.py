@@ -5,17 +5,17 @@ import os
 
 import torch
 
-from harness.errors import HarnessError
-from harness.plan.experiment import Experiment
+from harness.config.experiment import Experiment
+from harness.util.errors import HarnessError
 
 log = logging.getLogger(__name__)
 
 
-def settle_torch(experiment: Experiment, threads: int) -> None:
-    """Set threads, determinism and TF32 for this process; before anything is computed on a GPU."""
+def configure_torch(experiment: Experiment, threads: int) -> None:
+    """Set threads, determinism and TF32 of this process, before anything is computed on a GPU."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if threads > usable:
-        log.info("%d threads asked for, %d taken: this process may use no more processors", threads, usable)
+        log.info("%d threads requested, %d used: this process may use no more processors", threads, usable)
     torch.set_num_threads(min(threads, usable))
     if experiment.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
@@ -26,23 +26,23 @@ def settle_torch(experiment: Experiment, threads: int) -> None:
     torch.backends.cudnn.allow_tf32 = experiment.tf32
 
 
-def choose_device(wanted: str, precision: str) -> torch.device:
-    """Return the device; ``auto`` is the GPU if there is one, else the CPU.
+def choose_device(device: str, precision: str) -> torch.device:
+    """Return the device; ``auto`` is the GPU if there is one, otherwise the CPU.
 
     Raises:
-        HarnessError: a GPU is asked for, or needed by the precision, and there is none.
+        HarnessError: a GPU is requested, or needed by the precision, and there is none.
     """
     gpu = torch.cuda.is_available()
-    if wanted == "cuda" and not gpu:
-        raise HarnessError("device: cuda is asked for, but torch sees no GPU here; valid: auto, cpu, cuda")
-    device = "cuda" if gpu and wanted != "cpu" else "cpu"
-    if precision == "fp16" and device == "cpu":
+    if device == "cuda" and not gpu:
+        raise HarnessError("device: cuda is requested, but torch finds no GPU; valid: auto, cpu, cuda")
+    kind = "cuda" if gpu and device != "cpu" else "cpu"
+    if precision == "fp16" and kind == "cpu":
         raise HarnessError("precision: fp16 needs a GPU; on a CPU: fp32 or bf16")
-    return torch.device(device)
+    return torch.device(kind)
 
 
-def is_lost() -> bool:
-    """Tell whether the GPU answers this process no more: after some errors none of its runs can."""
+def gpu_is_lost() -> bool:
+    """Return whether the GPU no longer answers this process: after some errors none of its runs can go on."""
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return False
     try:
@@ -50,17 +50,3 @@ def is_lost() -> bool:
     except RuntimeError:
         return True
     return False
-
-
-def next_smaller(micro_batch: int | None, batch_size: int) -> int:
-    """Return half of what was computed at a time when memory ran out.
-
-    Raises:
-        HarnessError: it was one example.
-    """
-    size = min(micro_batch or batch_size, batch_size)
-    if size == 1:
-        raise HarnessError(
-            "out of memory with one example at a time: shorten max_length, or take a larger GPU"
-        )
-    return size // 2

@@ -1,49 +1,73 @@
 """Perturbations of variants, measured from the same weights on the same batch."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from harness.core.batches import collate, shuffled
-from harness.core.encoder import Encoder
-from harness.core.loop import Split, train_batch
-from harness.core.magnitude import last_perturbation, measure, perturbed_logits, rounding
-from harness.core.streams import Streams
-from harness.core.update import Update
-from harness.core.watch import Perturbation
+from harness.engine.batches import collate
+from harness.engine.encoder import Encoder
+from harness.engine.optim import ScheduledOptimizer
+from harness.engine.perturbation import (
+    Magnitude,
+    last_perturbation,
+    measure,
+    perturbed_logits,
+    rounding,
+)
+from harness.engine.recorder import Perturbation
 from harness.methods import adversary
 from harness.methods.interface import Batch
 from harness.methods.registry import method_class
 from harness.plan.grid import Cell
 from harness.plan.plan import Plan
-from harness.runs.prepare import prepare
+from harness.runs.session import open_session
 
 FLOOR_PAIRS = 20
-"""Pairs of dropout masks that the floor is averaged over."""
+"""Pairs of dropout masks over which the dropout floor is averaged."""
 
 
-def warmed_up(plan: Plan, cell: Cell, seed: int, steps: int) -> tuple[Encoder, Batch]:
-    """Return an encoder after ``steps`` vanilla steps, and a batch of rows that it was not trained on."""
-    ready = prepare(plan, cell, seed)
-    _train(ready.encoder, cell, ready.data.training, ready.streams, steps)
-    unseen = ready.data.selection
-    rows = unseen.rows[: cell.protocol.batch_size]
-    return ready.encoder, collate(unseen.tokens, rows, ready.encoder.device)
+@dataclass(frozen=True)
+class Measurement:
+    """A variant's perturbation; both None for a variant that has none."""
+
+    magnitude: Magnitude | None = None
+    gradient: float | None = None
+    """Norm of the parameters' gradient of the consistency loss."""
+    gradient_rounding: float | None = None
+    """The same for a perturbation by rounding only."""
 
 
-def _train(encoder: Encoder, cell: Cell, training: Split, streams: Streams, steps: int) -> None:
-    kind = method_class("vanilla")
-    method = kind(kind.Arguments())
-    update = Update(encoder.network, cell.protocol, steps, encoder.meter, encoder.loss_scale)
-    done = 0
-    while done < steps:
-        size = cell.protocol.batch_size
-        for batch in shuffled(training.tokens, training.rows, size, streams.order, encoder.device):
-            if done == steps:
-                return
-            train_batch(encoder, method, batch, update)
-            done += 1
+@dataclass(frozen=True)
+class Diagnosis:
+    """Measurements of several variants, and what dropout does without any perturbation."""
+
+    measurements: list[Measurement]
+    dropout_divergence: float
+    """Consistency loss of two clean passes under different dropout masks."""
+    dropout_gradient: float
+
+
+def diagnose(plan: Plan, cells: Sequence[Cell], seed: int, steps: int) -> Diagnosis:
+    """Train vanilla for ``steps`` batches, then measure every cell from these weights on unseen rows."""
+    encoder, batch = _warmed_up(plan, cells[0], seed, steps)
+    measurements = [_measurement(encoder, batch, cell) for cell in cells]
+    floor, gradient = dropout_floor(encoder, batch), consistency_gradient(encoder, batch, None)
+    return Diagnosis(measurements, floor, gradient)
+
+
+def _warmed_up(plan: Plan, cell: Cell, seed: int, steps: int) -> tuple[Encoder, Batch]:
+    """Return an encoder after ``steps`` vanilla batches, and a batch of rows that it was not trained on."""
+    vanilla = method_class("vanilla")
+    changes = {"steps": steps, "selection": "last", "record_report_curve": False}
+    protocol = cell.protocol.model_copy(update=changes)
+    warm_up = replace(cell, method=vanilla(vanilla.Arguments()), protocol=protocol)
+    session = open_session(plan, warm_up, seed, report=False)
+    if steps:
+        session.trainer.run(lambda _: None, lambda _: None)
+    unseen = session.data.selection
+    return session.encoder, collate(unseen.tokens, unseen.rows[: protocol.batch_size], session.encoder.device)
 
 
 def dropout_floor(encoder: Encoder, batch: Batch) -> float:
@@ -55,29 +79,29 @@ def dropout_floor(encoder: Encoder, batch: Batch) -> float:
     return sum(values) / len(values)
 
 
-def measured(encoder: Encoder, batch: Batch, cell: Cell) -> dict[str, Any]:
-    """Return the sizes of a variant's last perturbation; empty for one that has none."""
+def _measurement(encoder: Encoder, batch: Batch, cell: Cell) -> Measurement:
+    """Return the sizes of a variant's last perturbation; the weights are left as they were."""
     method = type(cell.method)(cell.method.arguments)
     weights = [p.detach().clone() for p in encoder.named_parameters().values()]
-    update = Update(encoder.network, cell.protocol, 1, encoder.meter, encoder.loss_scale)
-    perturbation = last_perturbation(encoder, method, batch, update)
+    optimizer = ScheduledOptimizer(encoder.network, cell.protocol, 1, encoder.meter, encoder.loss_scale)
+    perturbation = last_perturbation(encoder, method, batch, optimizer)
     with torch.no_grad():
         for parameter, kept in zip(encoder.named_parameters().values(), weights, strict=True):
             parameter.copy_(kept)
     if perturbation is None:
-        return {}
+        return Measurement()
     control = rounding(encoder, batch, perturbation.level, cell.protocol.precision, seed=0)
-    return {
-        **measure(encoder, batch, perturbation, cell.protocol.precision).as_dict(),
-        "gradient": consistency_gradient(encoder, batch, perturbation),
-        "gradient_rounding": consistency_gradient(encoder, batch, control),
-    }
+    return Measurement(
+        magnitude=measure(encoder, batch, perturbation, cell.protocol.precision),
+        gradient=consistency_gradient(encoder, batch, perturbation),
+        gradient_rounding=consistency_gradient(encoder, batch, control),
+    )
 
 
 def consistency_gradient(encoder: Encoder, batch: Batch, perturbation: Perturbation | None) -> float:
     """Return the norm of the parameters' gradient of the consistency loss.
 
-    With a perturbation: of that alone (no dropout). Without: of dropout alone (two clean passes).
+    With a perturbation: its effect only (no dropout). Without: the effect of dropout (two clean passes).
     """
     with encoder.training_step("independent" if perturbation is None else "off"):
         clean = encoder(batch).logits

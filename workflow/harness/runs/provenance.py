@@ -1,13 +1,13 @@
-"""Where a number comes from: commit, versions, machine."""
+"""Where a number comes from: commit, versions of packages, machine."""
 
 import hashlib
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
 
-from harness.paths import ROOT
+from harness.util.paths import ROOT
 
 PACKAGES = (
     "torch", "transformers", "tokenizers", "datasets", "numpy", "scipy", "scikit-learn", "pandas",
@@ -15,46 +15,72 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def commit() -> dict[str, Any]:
-    """Return commit, whether the tree was changed, and the hash of the change; Nones outside git."""
+@dataclass(frozen=True)
+class Commit:
+    """The commit of the code, and its uncommitted changes; all None outside git."""
+
+    commit: str | None
+    dirty: bool | None
+    """Whether the working tree differs from the commit."""
+    diff_sha256: str | None
+    """Hash of the difference, None without one."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine that a run was trained on."""
+
+    device: str
+    threads: int
+    host: str
+    platform: str
+    cpu_count: int | None
+    slurm_job: str | None
+    gpu: str | None = None
+    """Name of the GPU, if one was used."""
+
+
+def current_commit() -> Commit:
+    """Return the commit of the code that is running."""
     head = _git("rev-parse", "HEAD")
     if head is None:
-        return {"commit": None, "dirty": None, "diff_sha256": None}
+        return Commit(None, None, None)
     diff = _git("diff", "HEAD") or ""
     untracked = _git("ls-files", "--others", "--exclude-standard") or ""
     dirty = bool(diff or untracked)
     content = hashlib.sha256((diff + untracked).encode()).hexdigest()
-    return {"commit": head, "dirty": dirty, "diff_sha256": content if dirty else None}
+    return Commit(head, dirty, content if dirty else None)
 
 
-def _git(*arguments: str) -> str | None:
+def _git(*args: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+        process = subprocess.run(
+            ["git", *args], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
-def versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that numbers depend on."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
-def machine(device: str, threads: int) -> dict[str, Any]:
-    """Return the machine's facts."""
-    return {
-        "device": device,
-        "threads": threads,
-        "host": platform.node(),
-        "platform": platform.platform(),
-        "cpu_count": os.cpu_count(),
-        "slurm_job": os.environ.get("SLURM_JOB_ID"),
-    }
+def this_machine(device: str, threads: int, gpu: str | None = None) -> Machine:
+    """Return the facts of this machine."""
+    return Machine(
+        device=device,
+        threads=threads,
+        host=platform.node(),
+        platform=platform.platform(),
+        cpu_count=os.cpu_count(),
+        slurm_job=os.environ.get("SLURM_JOB_ID"),
+        gpu=gpu,
+    )

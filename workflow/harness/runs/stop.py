@@ -1,6 +1,6 @@
-"""A request to stop, from SLURM, Snakemake or a person: the run finishes its batch and keeps its state.
+"""Stop requests from SLURM, Snakemake or a person: the run finishes its batch and writes a checkpoint.
 
-SIGUSR1 says that time is running out (``sbatch --signal=USR1@120``); a SLURM job then runs again.
+SIGUSR1 means that the time limit is near (``sbatch --signal=USR1@120``); the SLURM job is then requeued.
 """
 
 import os
@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from harness.errors import HarnessError
+from harness.util import slurm
+from harness.util.errors import HarnessError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 SAME_SECONDS = 1.0
-"""Signals so close together are one request: terminals and schedulers send several."""
+"""Signals within this time count as one request, because terminals and schedulers send several."""
 
 
 class InterruptedRunError(HarnessError):
-    """A run was asked to stop, and stopped; ``advanced`` tells whether it came further than it began."""
+    """A run was stopped on request; ``advanced`` is true if it made progress."""
 
     def __init__(self, message: str, advanced: bool = False) -> None:
         super().__init__(message)
@@ -26,7 +27,7 @@ class InterruptedRunError(HarnessError):
 
 
 class StopRequest:
-    """True once a signal came; a second one, later, ends the process at once."""
+    """True after the first signal. A second, later signal ends the process immediately."""
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -37,7 +38,7 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals for a while (in the main thread)."""
+        """Handle the signals while the context is open; for the main thread only."""
         outer = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         try:
             yield
@@ -52,3 +53,23 @@ class StopRequest:
         elif now - self._since > SAME_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+@contextmanager
+def stoppable() -> Iterator[StopRequest]:
+    """Yield a stop request that signals set. If time ran out, requeue the SLURM job.
+
+    A job that made no progress is not requeued, or it would loop forever.
+
+    Raises:
+        InterruptedRunError: the body raised it; the message says if the job was requeued.
+    """
+    stop = StopRequest()
+    with stop.listening():
+        try:
+            yield stop
+        except InterruptedRunError as error:
+            if not (stop.out_of_time and error.advanced and slurm.requeue()):
+                raise
+            job = os.environ["SLURM_JOB_ID"]
+            raise InterruptedRunError(f"{error}; SLURM job {job} was requeued") from None

@@ -1,6 +1,6 @@
-"""The conformance kit: what every method must keep, run by pytest on any of them.
+"""The conformance kit: tests that every method must pass.
 
     python -m pytest --pyargs harness.methods.conformance --method NAME
 
-Without ``--method`` every method is checked; ``--methods-dir DIR`` adds those in a folder of your own.
+Without ``--method`` every method is tested; ``--methods-dir DIR`` adds the methods in a custom folder.
 """

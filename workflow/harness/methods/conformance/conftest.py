@@ -7,7 +7,7 @@ import pytest
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each check once for every method asked for."""
+    """Run each test once for every selected method."""
     from harness.methods.registry import method_class, method_names
 
     if "kind" in metafunc.fixturenames:
@@ -18,7 +18,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(autouse=True)
 def float64() -> Iterator[None]:
-    """Run every check in float64."""
+    """Run every test in float64."""
     from harness.methods.conformance.toy import float64_on_one_thread
 
     with float64_on_one_thread():

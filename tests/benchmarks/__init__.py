@@ -1,1 +1,0 @@
-"""Our methods against loops that do what the released codes do: `make bench`."""

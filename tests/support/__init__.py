@@ -1,0 +1,1 @@
+"""What several tests share: experiments, planted runs, clones of the repository, traces."""

@@ -1,0 +1,145 @@
+"""The format of ``results/<experiment>/plan.json``, which the Snakefile, jobs and tables read."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from harness.config.base import Strict
+from harness.config.experiment import Experiment
+from harness.config.protocol import Protocol
+from harness.config.task import Metric
+from harness.util.errors import HarnessError
+from harness.util.paths import display_path
+
+SCHEMA_VERSION: Literal[2] = 2
+
+
+class PlannedTask(Strict):
+    """The facts of a task that tables use."""
+
+    title: str = Field(description="name in tables")
+    primary_metric: Metric = Field(description="metric that selection, claims and tables use")
+    report: list[str] = Field(description="report splits; the first one is the primary split")
+    metrics: list[Metric] = Field(description="metrics of every report split")
+
+
+class PlannedModel(Strict):
+    """The facts of a model that tables use."""
+
+    title: str = Field(description="name in tables")
+    contamination: dict[str, str] = Field(
+        description="task to the reason why the model was trained on its data"
+    )
+
+
+class Ledger(Strict):
+    """Cost and scores of the trials of a finished study."""
+
+    trials: int = Field(description="trials that count: complete, pruned and failed")
+    complete: int = Field(description="trials with a score")
+    pruned: int = Field(description="trials that the pruner stopped")
+    failed: int = Field(description="trials without a score")
+    replaced: int = Field(description="trials that were killed, stopped or in error and were replaced")
+    passes: float = Field(description="training cost of all records, in forward equivalents")
+    evaluation_passes: int = Field(description="forward passes of evaluations")
+    seconds: float = Field(description="duration of all records")
+    best: float | None = Field(description="best score on the selection split")
+    best_at: int | None = Field(description="position of the best trial among those that count, from 1")
+    defaults: float | None = Field(description="score of the default arguments, the first trial")
+
+
+class PlannedSearch(Strict):
+    """The study that provides the arguments of a cell."""
+
+    study: str = Field(description="hash of the study")
+    name: str = Field(description="task/model/variant")
+    file: str = Field(description="path of the tuned file")
+    awaits_tuning: bool = Field(description="whether the study is not finished yet")
+    budget: dict[str, float] = Field(description="kind of budget to its amount")
+    defaults: str | None = Field(
+        description="variant of the experiment that has the default arguments, if any"
+    )
+    ledger: Ledger | None = Field(
+        description="cost and scores of the trials; null if the study is not finished"
+    )
+
+
+class PlannedCost(Strict):
+    """Estimated cost of one run; null if row counts or the model size are unknown."""
+
+    forward: int | None = Field(None, description="forward passes")
+    backward: int | None = Field(None, description="backward passes to the parameters")
+    input_backward: int | None = Field(None, description="backward passes to the embeddings alone")
+    optimizer_steps: int | None = Field(None, description="optimizer steps")
+    evaluation_passes: int | None = Field(description="forward passes of evaluations")
+    forward_equivalents: float | None = Field(
+        description="training cost in units of one forward pass of a batch"
+    )
+    gpu_hours: float | None = Field(description="estimated duration on one GPU")
+
+
+class PlannedCell(Strict):
+    """A resolved cell: task x model x variant."""
+
+    task: str = Field(description="name of the task")
+    model: str = Field(description="name of the model")
+    variant: str = Field(description="name of the variant")
+    method: str = Field(description="name of the method")
+    arguments: dict[str, Any] = Field(description="method arguments")
+    protocol: Protocol = Field(description="protocol with all overrides applied")
+    identity: str = Field(description="hash of everything that determines the results, except the seed")
+    fetched: bool = Field(description="whether the hashes of rows, weights and tokenizer are known")
+    tokens: str = Field(description="folder of the token ids")
+    tuning: PlannedSearch | None = Field(description="study that provides the arguments, if any")
+    cost: PlannedCost = Field(description="estimated cost of one run")
+
+
+class PlannedRun(Strict):
+    """A cell with a seed."""
+
+    name: str = Field(description="task/model/variant/seed<k>")
+    cell: str = Field(description="task/model/variant")
+    seed: int = Field(description="seed of all random streams")
+    key: str = Field(description="hash of the cell identity and the seed")
+    folder: str = Field(description="path of the run folder")
+
+
+class PlanFile(Strict):
+    """The content of plan.json."""
+
+    schema_version: Literal[2] = Field(default=SCHEMA_VERSION, description="version of this format")
+    experiment: Experiment = Field(description="the experiment with its defaults")
+    file: str = Field(description="path of the experiment file")
+    tasks: dict[str, PlannedTask] = Field(description="tasks by name")
+    models: dict[str, PlannedModel] = Field(description="models by name")
+    cells: dict[str, PlannedCell] = Field(description="cells by task/model/variant")
+    runs: list[PlannedRun] = Field(description="all runs, in the order of cells and seeds")
+
+    @property
+    def variants(self) -> list[str]:
+        """Variants in the order of the experiment."""
+        return list(dict.fromkeys(cell.variant for cell in self.cells.values()))
+
+    @property
+    def places(self) -> list[tuple[str, str]]:
+        """Pairs (task, model) in the order of the experiment."""
+        return list(dict.fromkeys((cell.task, cell.model) for cell in self.cells.values()))
+
+
+def read_plan_file(path: Path) -> PlanFile:
+    """Return the plan in ``path``.
+
+    Raises:
+        HarnessError: the file is missing, or is not a plan of this version.
+    """
+    if not path.is_file():
+        raise HarnessError(f"{display_path(path)}: no such file; write it with: harness plan EXPERIMENT")
+    try:
+        return PlanFile.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        reason = " ".join(str(error).splitlines()[1:3]).strip()
+        raise HarnessError(
+            f"{display_path(path)}: not a plan of version {SCHEMA_VERSION} ({reason}); "
+            "write it again with: harness plan EXPERIMENT"
+        ) from None

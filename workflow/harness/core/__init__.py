@@ -1,1 +1,0 @@
-"""The engine: random streams, batches, the encoder, the training loop and evaluation."""

@@ -1,0 +1,1 @@
+"""Rows, token ids and pretrained weights: fetched, verified against their hashes, cached."""

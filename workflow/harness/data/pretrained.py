@@ -1,0 +1,134 @@
+"""Models and tokenizers, loaded from verified files; the head is new."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.config.architectures import unsupported
+from harness.config.locations import suggest
+from harness.config.model import Model
+from harness.data.packages import package_file
+from harness.util.errors import HarnessError
+from harness.util.hashing import file_digest
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS, TOKENIZER, CONFIGURATION = "model.safetensors", "tokenizer.json", "config.json"
+
+
+def model_folder(name: str, model: Model, fetched: Path) -> Path:
+    """Return the folder with the model's files; ``fetched`` holds fetched models.
+
+    Raises:
+        HarnessError: the package is missing, or the model is not fetched.
+    """
+    if model.package is not None:
+        package = model.package
+        return package_file(package.distribution, package.version, package.module, package.folder)
+    folder = fetched / name
+    if not folder.is_dir():
+        command = suggest("fetch", "--model", name.replace("--", "/"))
+        raise HarnessError(f"model {name} is not fetched; type: {command}")
+    return folder
+
+
+def model_type(folder: Path, model: Model) -> str | None:
+    """Return the model type (``bert``, ``roberta``, ...), None if the model's files are not in ``folder``."""
+    if model.random is not None:
+        return str(model.random["model_type"])
+    try:
+        configuration = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    declared = configuration.get("model_type")
+    return None if declared is None else str(declared)
+
+
+def load_tokenizer(folder: Path, model: Model) -> Any:
+    """Return the fast tokenizer in ``folder``; raise HarnessError if it is not the declared one."""
+    from transformers import AutoTokenizer
+
+    verify(folder / TOKENIZER, model.tokenizer_sha256)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
+
+
+def load_network(folder: Path, model: Model, outputs: int, device: "torch.device") -> Any:
+    """Return the encoder in ``folder`` with a new head of ``outputs`` logits.
+
+    The head is drawn from torch's global generators.
+
+    Raises:
+        HarnessError: the weights are not the declared ones, or the architecture is not supported.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # the head is new on purpose: no warning about it
+    logging.disable_progress_bar()
+    name = model_type(folder, model)
+    if name is not None and (reason := unsupported(name)) is not None:
+        raise HarnessError(f"model type {name} is not supported: {reason}")
+    if model.random is not None:
+        values = {k: v for k, v in model.random.items() if k != "model_type"}
+        config = AutoConfig.for_model(name, num_labels=outputs, **values)
+        network = AutoModelForSequenceClassification.from_config(config)
+    else:
+        verify(folder / WEIGHTS, model.weights_sha256)
+        network = AutoModelForSequenceClassification.from_pretrained(
+            folder, num_labels=outputs, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        )
+    check_network(network)
+    return network.to(device)
+
+
+def check_network(network: Any) -> None:
+    """Check that the word embeddings and the embedding output of ``network`` can be replaced.
+
+    Raises:
+        HarnessError: they cannot.
+    """
+    from torch import nn
+
+    if (reason := unsupported(network.config.model_type)) is not None:
+        raise unsupported_error(network, reason)
+    words, embeddings = network.get_input_embeddings(), getattr(network.base_model, "embeddings", None)
+    if not isinstance(words, nn.Embedding):
+        raise unsupported_error(network, "its words do not come from an embedding table")
+    if not isinstance(embeddings, nn.Module) or embeddings is words:
+        raise unsupported_error(network, "it has no embedding layer before the other layers")
+
+
+def unsupported_error(network: Any, reason: str) -> HarnessError:
+    """Return the error of a network that methods cannot perturb."""
+    return HarnessError(f"model type {network.config.model_type} is not supported: {reason}")
+
+
+def centre_head(network: Any, mean: float) -> None:
+    """Let a regression head start from ``mean``: its bias is the last parameter with a single number.
+
+    A head that starts from zero needs its first hundred batches for the offset of the labels. On few rows,
+    the encoder adapts to that offset until all texts look alike.
+    """
+    import torch
+
+    bias = [p for p in network.parameters() if p.numel() == 1][-1]
+    with torch.no_grad():
+        bias.fill_(mean)
+
+
+def verify(path: Path, expected: str | None) -> None:
+    """Compare a file with its declared or locked hash.
+
+    Raises:
+        HarnessError: the file is missing or differs, or no hash is declared or locked.
+    """
+    if expected is None:
+        raise HarnessError(f"{path}: its hash is neither declared nor locked; type: harness fetch")
+    if not path.is_file():
+        raise HarnessError(f"{path}: no such file")
+    if (actual := file_digest(path)) != expected:
+        raise HarnessError(
+            f"{path}: SHA-256 {actual[:12]}..., expected {expected[:12]}...: not the declared file"
+        )

@@ -1,0 +1,1 @@
+"""Reference pages and JSON schemas, generated from the code that they describe."""

@@ -1,0 +1,1 @@
+"""Training: encoder, batches, optimizer, random streams, training loop, metrics."""

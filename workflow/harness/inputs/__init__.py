@@ -1,1 +1,0 @@
-"""Tasks and models brought in: rows, token ids, weights."""

@@ -1,1 +1,0 @@
-"""Statistics of an experiment: tests, intervals and what more seeds would decide."""

@@ -1,0 +1,1 @@
+"""What the runs of an experiment say: the frame, comparisons, statistics, environment."""

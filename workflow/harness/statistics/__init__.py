@@ -1,0 +1,1 @@
+"""Tests and intervals on arrays of scores and predictions."""

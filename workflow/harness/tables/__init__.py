@@ -1,0 +1,1 @@
+"""Tables: cells, marks, significance, and the writers of each format."""

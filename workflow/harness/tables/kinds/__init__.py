@@ -1,0 +1,1 @@
+"""The kinds of table, one module each."""

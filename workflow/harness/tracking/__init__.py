@@ -1,0 +1,1 @@
+"""MLflow: a mirror of the run folders, written through its public interface."""

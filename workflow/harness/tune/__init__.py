@@ -1,1 +1,0 @@
-"""Searches: Optuna studies whose trials are trainings, compared on the selection rows alone."""

@@ -1,0 +1,1 @@
+"""Helpers for every layer: errors, paths, atomic files, hashes, locks, queries to SLURM."""
