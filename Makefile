@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONFIG := config/$(EXPERIMENT).yaml
 READY := $(VENV)/.ready
 # One process per core, and one thread per process: threads that share cores slow each other down.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: bench check clean clean-superseded docs fetch format help lint magnitudes mlflow-sync mlflow-ui reference \
