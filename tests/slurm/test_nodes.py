@@ -27,7 +27,8 @@ def test_fetched_once_then_searched_and_trained_without_network_or_mlflow_on_the
         tuning={"trials": 8, "workers": 4, "pruner": "none"},
         seeds=[1, 2],
         runs_per_job=2,
-        settings={"epochs": 1, "batch_size": 8, "selection_rows": 8, "max_length": 16},
+        # A trial takes longer than one worker's head start, so that a second worker gets some.
+        settings={"epochs": 20, "batch_size": 8, "selection_rows": 8, "max_length": 16},
     )
     done = harness("fetch", login.folder / "toy.yaml", "--hub", hub, "--out", login.folder / "results")
     assert done.returncode == 0, done.stderr
