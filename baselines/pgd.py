@@ -2,7 +2,7 @@
 
 Madry et al. 2018; on embeddings as in MAT's notebook ``train_PGD.ipynb`` (Charles-Zhong/MAT, b76af73).
 Before December 2022 its norm was L2 per example, since then L-infinity, with the same constants, so the name
-stands for two different radii. Clean examples are not part of the parameter gradient.
+means two different radii. Clean examples are not part of the parameter gradient.
 """
 
 from __future__ import annotations

@@ -94,8 +94,8 @@ def test_every_example_of_a_help_text_is_a_command_with_names_that_exist() -> No
             chosen = parser.parse_args(line.split()[1:])
             assert line.startswith(f"harness {name}")
             for key, look in {"task": task, "model": model}.items():
-                asked = getattr(chosen, key, None) or []
-                for each in asked if isinstance(asked, list) else [asked]:
+                requested = getattr(chosen, key, None) or []
+                for each in requested if isinstance(requested, list) else [requested]:
                     look(each)
 
 

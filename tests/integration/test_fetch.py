@@ -98,7 +98,7 @@ def test_fetch_locks_what_no_file_states_and_later_changes_are_reported(
     assert not after.unknown_parts()
     assert after.count("train") == 40
     text = (mine / NAME).read_text()
-    fetch_task(after, (mine,), folders, HubSource(None))  # all is there: nothing is asked of the Hub
+    fetch_task(after, (mine,), folders, HubSource(None))  # everything is there: the Hub is not queried
     assert (mine / NAME).read_text() == text
     path = tmp_path / "data" / "acme" / "pairs" / "train.parquet"
     pd.read_parquet(path).assign(label=1).iloc[::-1].to_parquet(path)

@@ -58,7 +58,7 @@ def few_permutations() -> Iterator[None]:
 
 
 class After:
-    """A request to stop that comes after it was asked for some times: once a batch, also in evaluations."""
+    """A request to stop that arrives after some queries: one per batch, also in evaluations."""
 
     def __init__(self, times: int) -> None:
         self.left = times
@@ -220,13 +220,13 @@ def test_signals_close_together_are_one_request_and_a_later_one_ends_the_process
         "with request.listening():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    print('asked' if request else 'not asked', flush=True)\n"
+        "    print('requested' if request else 'not requested', flush=True)\n"
         "    stop.SAME_SECONDS = 0.0\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    print('still here')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "asked\n"
+    assert done.stdout == "requested\n"
     assert done.returncode == -signal.SIGTERM
 
 

@@ -56,7 +56,7 @@ def test_after_a_kill_jobs_are_recognised_and_nothing_is_trained_twice(
 
 
 def _seen_from_another_host(cluster: Cluster, login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There, where no process can be asked, SLURM tells who is alive; a job that waits trains nothing."""
+    """There no process can be queried: SLURM reports who is alive; a job that waits trains nothing."""
     monkeypatch.setenv("PATH", cluster.environment["PATH"])
     path = next(
         login.run_folder("vanilla", seed).path / "lock" for seed in SEEDS if login.trains("vanilla", seed)

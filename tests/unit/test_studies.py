@@ -1,4 +1,4 @@
-"""What may be searched and how it is asked for: spaces, budgets, tuned files; mistakes before any trial."""
+"""Search spaces, budgets and tuned files, and their errors before any trial."""
 
 import dataclasses
 from pathlib import Path
@@ -58,15 +58,15 @@ def test_a_dimension_can_be_narrowed_and_never_left() -> None:
     assert narrowed(whole, {"high": 0.1}) == Range(1e-3, 0.1, log=True)
     assert narrowed(whole, [0.1, 0.2]) == Choice((0.1, 0.2))
     assert narrowed(Choice((True, False)), [True]) == Choice((True,))
-    for asked in ({"low": 1e-4}, [2.0], {"high": 1.5}):
+    for requested in ({"low": 1e-4}, [2.0], {"high": 1.5}):
         with pytest.raises(ValueError, match=r"values inside the declared 0.001 to 1, log, got"):
-            narrowed(whole, asked)
+            narrowed(whole, requested)
     with pytest.raises(ValueError, match=r"inside the declared \[True, False\], got 1"):
         narrowed(Choice((True, False)), [1])
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("requested", "message"),
     [
         ({"low": 0.5, "high": 0.1}, "low below high, got 0.5 and 0.1"),
         ({"low": 0.1, "high": 0.1}, "low below high"),
@@ -78,8 +78,10 @@ def test_a_dimension_can_be_narrowed_and_never_left() -> None:
         (0.1, "a list of values, or {low: ..., high: ...}, got 0.1"),
     ],
 )
-def test_a_dimension_that_is_none_is_reported_with_its_key(tmp_path: Path, asked: Any, message: str) -> None:
-    found = errors_of(tmp_path, tuning={"trials": 2, "space": {"freelb": {"step_size": asked}}})
+def test_a_dimension_that_is_none_is_reported_with_its_key(
+    tmp_path: Path, requested: Any, message: str
+) -> None:
+    found = errors_of(tmp_path, tuning={"trials": 2, "space": {"freelb": {"step_size": requested}}})
     assert len(found) == 1
     assert "toy.yaml: tuning.space.freelb.step_size: expected" in found[0] and message in found[0]
 
@@ -323,10 +325,10 @@ def test_spaces_cannot_be_changed_by_accident() -> None:
         found["x"].low = 3  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("asked", [{"low": 1.5, "high": 3}, [2.0, 3]])
-def test_whole_numbers_stay_whole(tmp_path: Path, asked: Any) -> None:
+@pytest.mark.parametrize("requested", [{"low": 1.5, "high": 3}, [2.0, 3]])
+def test_whole_numbers_stay_whole(tmp_path: Path, requested: Any) -> None:
     variants = {"f": {"of": "freelb", "arguments": "tuned"}}
     found = errors_of(
-        tmp_path, variants=variants, tuning={"trials": 2, "space": {"freelb": {"steps": asked}}}
+        tmp_path, variants=variants, tuning={"trials": 2, "space": {"freelb": {"steps": requested}}}
     )
     assert any("tuning: steps: expected a valid integer" in m or "tuning.steps" in m for m in found), found

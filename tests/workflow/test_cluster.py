@@ -197,13 +197,13 @@ def test_a_job_is_requeued_for_want_of_time_alone_and_only_if_it_advances(
 ) -> None:  # fmt: skip
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     path = tmp_path / "bin" / "scontrol"
-    path.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    path.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
     path.chmod(0o755)
     with pytest.raises(InterruptedRunError) as caught, stoppable() as stop:
         stop.out_of_time = out_of_time
         raise InterruptedRunError("stopped", advanced)
-    asked = (tmp_path / "asked").read_text().split() if (tmp_path / "asked").exists() else []
-    assert asked == ["requeue", "17"] * requeued
+    calls = (tmp_path / "calls").read_text().split() if (tmp_path / "calls").exists() else []
+    assert calls == ["requeue", "17"] * requeued
     assert ("SLURM job 17 was requeued" in str(caught.value)) == bool(requeued)
 
 
@@ -284,8 +284,8 @@ def test_a_holder_on_another_node_lives_as_long_as_its_job_works_there(
 
 def test_the_account_is_asked_for_by_name(clients: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "bin" / "sacctmgr"
-    path.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked; echo bench\n')
+    path.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls; echo bench\n')
     path.chmod(0o755)
     assert preflight_errors(tmp_path) == []
-    assert f"user={getpass.getuser()}" in (tmp_path / "asked").read_text()
+    assert f"user={getpass.getuser()}" in (tmp_path / "calls").read_text()
     assert partitions_module.partitions() is not None

@@ -18,14 +18,14 @@ from harness.util.paths import CONFIG
 QUICK = load_experiment(CONFIG / "quick.yaml")
 
 
-def asked(**changes: object) -> ComparisonRequest:
+def request(**changes: object) -> ComparisonRequest:
     return ComparisonRequest(
         **{"variants": ["vanilla", "mat"], "tasks": ["stsb"], "models": ["minilm"], "seeds": 2, **changes}
     )
 
 
 def test_it_is_the_grid_that_is_asked_for_under_the_honest_protocol() -> None:
-    made = comparison(asked(models=["minilm", "tiny"]))
+    made = comparison(request(models=["minilm", "tiny"]))
     assert (list(made.variants), list(made.models), made.seeds) == (
         ["vanilla", "mat"],
         ["minilm", "tiny"],
@@ -35,7 +35,7 @@ def test_it_is_the_grid_that_is_asked_for_under_the_honest_protocol() -> None:
 
 
 def test_another_experiment_lends_settings_and_the_arguments_of_these_variants() -> None:
-    made = comparison(asked(pairs=["learning_rate=1e-3", "mat.radius=0.5", "device=cpu"]), QUICK)
+    made = comparison(request(pairs=["learning_rate=1e-3", "mat.radius=0.5", "device=cpu"]), QUICK)
     assert made.settings == {**QUICK.settings, "learning_rate": 1e-3}
     assert made.variants["mat"].arguments == {"steps_delta": 2, "steps_theta": 2, "radius": 0.5}
     assert "freelb" not in made.variants and made.banner is None and made.device == "cpu"
@@ -43,30 +43,30 @@ def test_another_experiment_lends_settings_and_the_arguments_of_these_variants()
 
 def test_searches_are_lent_with_the_variants_that_ask_for_them() -> None:
     like = load_experiment(CONFIG / "quick-tuned.yaml")
-    assert comparison(asked(), like).tuning is None
-    both = comparison(asked(variants=["vanilla", "vanilla-tuned"]), like)
+    assert comparison(request(), like).tuning is None
+    both = comparison(request(variants=["vanilla", "vanilla-tuned"]), like)
     assert both.tuning is not None and both.tuning.trials == like.tuning.trials and not both.tuning.space
     with pytest.raises(ConfigErrors, match="mat-tuned inherits the arguments of mat; name both"):
-        comparison(asked(variants=["mat-tuned"]), like)
+        comparison(request(variants=["mat-tuned"]), like)
     with pytest.raises(ConfigErrors, match="mat-tuned has arguments: tuned; single arguments cannot be set"):
-        comparison(asked(variants=["mat", "mat-tuned"], pairs=["mat-tuned.radius=1"]), like)
+        comparison(request(variants=["mat", "mat-tuned"], pairs=["mat-tuned.radius=1"]), like)
 
 
 def test_what_is_set_wins_over_what_is_lent_for_a_task() -> None:
     like = QUICK.model_copy(update={"tasks": {"stsb": {"epochs": 7}}})
-    assert comparison(asked(), like).tasks["stsb"] == {"epochs": 7}
-    assert comparison(asked(pairs=["epochs=1"]), like).tasks["stsb"] == {}
+    assert comparison(request(), like).tasks["stsb"] == {"epochs": 7}
+    assert comparison(request(pairs=["epochs=1"]), like).tasks["stsb"] == {}
 
 
 def test_the_name_tells_everything_but_the_seeds() -> None:
-    first = comparison(asked())
+    first = comparison(request())
     assert first.name.startswith("compare-vanilla-mat-on-stsb-")
-    assert comparison(asked(seeds=5)).name == first.name
+    assert comparison(request(seeds=5)).name == first.name
     others = [
-        asked(tasks=["rte"]),
-        asked(models=["tiny"]),
-        asked(pairs=["epochs=1"]),
-        asked(variants=["mat"]),
+        request(tasks=["rte"]),
+        request(models=["tiny"]),
+        request(pairs=["epochs=1"]),
+        request(variants=["mat"]),
     ]
     assert len({first.name, *(comparison(other).name for other in others)}) == 5
 
@@ -88,22 +88,22 @@ def test_the_name_tells_everything_but_the_seeds() -> None:
 )
 def test_errors_are_reported(changes: dict[str, object], output: str) -> None:
     with pytest.raises(ConfigErrors) as caught:
-        comparison(asked(**changes))
+        comparison(request(**changes))
     assert output in str(caught.value)
 
 
 def test_more_seeds_go_on_and_another_experiment_is_not_overwritten(tmp_path: Path) -> None:
-    path = write_comparison(comparison(asked()), tmp_path)
-    assert write_comparison(comparison(asked(seeds=3)), tmp_path) == path
+    path = write_comparison(comparison(request()), tmp_path)
+    assert write_comparison(comparison(request(seeds=3)), tmp_path) == path
     assert load_experiment(path).seeds == [1, 2, 3]
     path.write_text(path.read_text().replace("stsb", "rte"))
     with pytest.raises(HarnessError, match="contains another experiment; move it away"):
-        write_comparison(comparison(asked()), tmp_path)
+        write_comparison(comparison(request()), tmp_path)
     assert "rte" in path.read_text()
 
 
 def test_the_written_file_is_the_experiment(tmp_path: Path) -> None:
-    made = comparison(asked(pairs=["mat.radius=0.5"]), QUICK)
+    made = comparison(request(pairs=["mat.radius=0.5"]), QUICK)
     plan = make_plan(write_comparison(made, tmp_path), tmp_path)
     assert plan.experiment == made and len(plan.runs) == 4
 

@@ -19,7 +19,7 @@ examples:
   harness compare --methods vanilla,mat --tasks rotten_tomatoes --like quick
   harness tables quick
 
-EXPERIMENT is a file, or the name of one in config/ (quick stands for config/quick.yaml).
+EXPERIMENT is a file, or the name of one in config/ (quick is config/quick.yaml).
 harness COMMAND --help describes a command and gives an example.
 """
 

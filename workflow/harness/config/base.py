@@ -42,7 +42,7 @@ def _path(detail: Any) -> list[str]:
 
 
 def _present_path(kind: type[BaseModel], detail: Any) -> list[list[str]]:
-    """Return the path of the key that a former name stands for; that key is not reported as missing."""
+    """Return the path of the key that replaces a former name; that key is not reported as missing."""
     *parents, name = _path(detail) or [""]
     renamed = _renamed(_owner(kind, parents)) if detail["type"] == "extra_forbidden" else {}
     return [[*parents, renamed[name]]] if name in renamed else []

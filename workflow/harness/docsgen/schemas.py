@@ -107,8 +107,8 @@ def _settings(definitions: Schema) -> Schema:
 
 def _names_or_mapping(facts: Schema) -> Schema:
     """Return the schema of a mapping that may also be a list of names, or have empty values."""
-    told: Schema = {key: facts[key] for key in ("description", "title") if key in facts}
-    mapping = {key: value for key, value in facts.items() if key not in told}
+    described: Schema = {key: facts[key] for key in ("description", "title") if key in facts}
+    mapping = {key: value for key, value in facts.items() if key not in described}
     mapping["additionalProperties"] = {"anyOf": [facts["additionalProperties"], {"type": "null"}]}
     names = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
-    return {**told, "anyOf": [names, mapping]}
+    return {**described, "anyOf": [names, mapping]}

@@ -33,8 +33,8 @@ def run_trials(plan: Plan, study: Study, worker: int, threads: int, stop: StopRe
     shared = SharedStudy(plan, study, worker)
     with hold_lock(shared.worker_folder(worker)):
         count = 0
-        while (asked := shared.ask()) is not None:
-            _run_one(shared, *asked, stop)
+        while (proposal := shared.ask()) is not None:
+            _run_one(shared, *proposal, stop)
             count += 1
             if stop:
                 message = f"{study.name}: stopped after {count} trials; the same command resumes the search"
