@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,13 @@ from harness.plan.plan import Plan
 from harness.runs import stop
 from harness.runs.checkpoint import Checkpoints
 from harness.runs.folder import RunFolder
+from harness.runs.progress import Progress
 from harness.runs.run_or_resume import run_or_resume
 from harness.runs.session import ensure_tokens
 from harness.runs.stop import InterruptedRunError, StopRequest
 from harness.util.errors import HarnessError
+from harness.util.holder import Holder
+from harness.util.lock import LOCK, LostLockError
 from harness.util.paths import ROOT
 
 SETTINGS = {
@@ -102,6 +106,35 @@ def test_checkpoints_change_no_bits_and_are_gone_afterwards(
     assert chaos.comparable(folder) == undisturbed
 
 
+def test_a_run_that_lost_its_lock_stops_before_it_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a suspended process does that another host took for dead."""
+    plan, run, folder = toy(tmp_path, checkpoint_minutes=60.0)
+    lock, batches = folder.path / LOCK, Progress.on_batch
+    files: dict[Path, bytes] = {}
+
+    def take_over(self: Progress, loss: float) -> None:
+        batches(self, loss)
+        if not files:
+            lock.write_text(json.dumps(asdict(replace(Holder.this_process(), host="elsewhere"))))
+            files.update(written(folder))
+
+    monkeypatch.setattr(Progress, "on_batch", take_over)
+    with pytest.raises(LostLockError, match="on elsewhere has taken it"):
+        run_or_resume(plan, run, 1)
+    assert files and written(folder) == files
+
+
+def written(folder: RunFolder) -> dict[Path, bytes]:
+    """Return every file of a run folder but the logs of its attempts."""
+    return {
+        path: path.read_bytes()
+        for path in folder.path.rglob("*")
+        if path.is_file() and folder.attempts not in path.parents
+    }
+
+
 VARIANTS = sorted(name for name, v in catalogue.variants().items() if v.epochs_times == 1)
 
 
@@ -158,10 +191,7 @@ def test_what_a_killed_writer_left_is_swept_away(tmp_path: Path, undisturbed: di
     interrupt(plan, run, 4)
     (folder.path / ".metrics.jsonl.abc").write_text("half a line")
     (folder.checkpoints / ".def").mkdir()
-    other = folder.path / ".lock.elsewhere.1"  # somebody who is about to ask for the lock
-    other.touch()
     run_or_resume(plan, run, 1)
-    other.unlink()
     assert chaos.comparable(folder) == undisturbed
 
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -226,32 +225,6 @@ def test_the_lock_keeps_a_second_writer_out_until_the_first_is_dead(tmp_path: Pa
     with lock.hold_lock(tmp_path / "run"):
         assert (tmp_path / "run" / "lock").exists()
     assert not (tmp_path / "run" / "lock").exists()
-
-
-def test_a_lock_of_another_host_lives_by_its_heartbeat(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    holder = lock.Holder(host="elsewhere", pid=1, born="1", slurm_job=None, slurm_node=None)
-    path.write_text(json.dumps(asdict(holder)))
-    assert lock.is_alive(holder, path)
-    old = time.time() - 2 * lock.STALE_SECONDS
-    os.utime(path, (old, old))
-    assert not lock.is_alive(holder, path)
-
-
-def test_a_dead_holders_lock_is_removed_once_and_never_its_followers(tmp_path: Path) -> None:
-    path, own = tmp_path / "lock", tmp_path / ".lock.here.2"
-    dead = lock.Holder(host="here", pid=1, born="1", slurm_job=None, slurm_node=None)
-    own.write_text(json.dumps(asdict(replace(dead, pid=2))))
-    path.write_text(json.dumps(asdict(replace(dead, pid=3))))  # a faster process has taken the lock
-    lock._remove_dead(path, own, dead)
-    assert path.exists()
-    path.write_text(json.dumps(asdict(dead)))
-    (tmp_path / "lock.removal").touch()  # somebody is at it
-    lock._remove_dead(path, own, dead)
-    assert path.exists()
-    (tmp_path / "lock.removal").unlink()
-    lock._remove_dead(path, own, dead)
-    assert not path.exists() and not (tmp_path / "lock.removal").exists()
 
 
 def harness(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

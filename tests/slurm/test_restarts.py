@@ -11,7 +11,7 @@ import pytest
 from conftest import Cluster, until
 from login import Login
 
-from harness.util import lock
+from harness.util.holder import Holder
 
 pytestmark = pytest.mark.slurm
 SEEDS = [1, 2, 3]
@@ -61,11 +61,11 @@ def _seen_from_another_host(cluster: Cluster, login: Login, monkeypatch: pytest.
     path = next(
         login.run_folder("vanilla", seed).path / "lock" for seed in SEEDS if login.trains("vanilla", seed)
     )
-    holder = replace(lock.Holder(**json.loads(path.read_text())), host="elsewhere")
+    holder = replace(Holder(**json.loads(path.read_text())), host="elsewhere", machine="another")
     waiting = next(job for job, (state, _) in cluster.jobs(login.folder).items() if state == "PENDING")
-    assert lock.is_alive(holder, path)
-    assert not lock.is_alive(replace(holder, slurm_node="another"), path)  # requeued since, to other nodes
-    assert not lock.is_alive(replace(holder, slurm_job=waiting), path)
+    assert holder.is_running()
+    assert not replace(holder, slurm_node="another").is_running()  # requeued since, to other nodes
+    assert not replace(holder, slurm_job=waiting).is_running()
 
 
 def test_interrupted_and_terminated_snakemakes_lose_nothing(

@@ -25,6 +25,7 @@ from harness.snakemake.preflight import JobRequest, check
 from harness.snakemake.resources import Resources
 from harness.util import lock, slurm
 from harness.util.errors import ConfigErrors, HarnessError
+from harness.util.holder import Holder, live
 
 THREE = {"variants": ["vanilla", "freelb", "mat"], "runs_per_job": 3}
 GOOD = {
@@ -275,11 +276,11 @@ def test_a_holder_on_another_node_lives_as_long_as_its_job_works_there(
     clients: dict[str, str], tmp_path: Path, message: str, alive: bool
 ) -> None:
     answer(tmp_path, "squeue", message)
-    holder = lock.Holder(host="elsewhere", pid=1, born="1", slurm_job="17", slurm_node="node1")
+    holder = Holder(host="elsewhere", pid=1, born="1", slurm_job="17", slurm_node="node1")
     (tmp_path / "lock").write_text(json.dumps(asdict(holder)))
-    assert lock.is_alive(holder, tmp_path / "lock") == alive
+    assert bool(live([tmp_path / "lock"])) == alive
     answer(tmp_path, "squeue", "slurm_load_jobs error: Invalid job id specified", status=1)
-    assert lock.is_alive(holder, tmp_path / "lock")  # nobody can say: the heartbeat is fresh
+    assert live([tmp_path / "lock"])  # nobody can say: the heartbeat is fresh
 
 
 def test_the_account_is_asked_for_by_name(clients: dict[str, str], tmp_path: Path) -> None:

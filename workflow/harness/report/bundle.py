@@ -20,7 +20,7 @@ from harness.runs.provenance import current_commit
 from harness.util.errors import HarnessError
 from harness.util.files import write_bytes
 from harness.util.hashing import file_digest
-from harness.util.lock import is_held
+from harness.util.lock import holders_of
 from harness.util.paths import ROOT, display_path
 
 MANIFEST = "manifest.json"
@@ -148,7 +148,7 @@ def _conflicts(pairs: list[tuple[Path, Path]], keep: Keep | None) -> dict[Path, 
     Raises:
         HarnessError: a run is being trained here, or results differ and ``keep`` is None.
     """
-    if busy := [display_path(ours) for _, ours in pairs if is_held(ours)]:
+    if busy := list(map(display_path, holders_of(ours for _, ours in pairs))):
         raise HarnessError(f"being trained here, so nothing was added: {', '.join(busy)}")
     conflicts = {ours: why for theirs, ours in pairs if (why := _conflict(theirs, ours))}
     if conflicts and keep is None:

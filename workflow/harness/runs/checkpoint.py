@@ -17,6 +17,7 @@ from harness.engine.trainer import State
 from harness.util.errors import HarnessError
 from harness.util.files import write_bytes, write_text
 from harness.util.hashing import digest, file_digest
+from harness.util.lock import Lock
 from harness.util.paths import display_path
 
 log = logging.getLogger(__name__)
@@ -30,10 +31,10 @@ class DamagedError(Exception):
 
 
 class Checkpoints:
-    """The checkpoints of one run. A process that writes them must hold the run's lock."""
+    """The checkpoints of one run. They are written only while ``lock``, the run's lock, is held."""
 
-    def __init__(self, folder: Path, run_key: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, run_key: str, lock: Lock) -> None:
+        self.folder, self._lock = folder, lock
         self.run_key = run_key
         self._intact: int | None = None
         """Number of the newest checkpoint that was verified."""
@@ -43,7 +44,9 @@ class Checkpoints:
 
         Raises:
             OSError: the checkpoint could not be written; the previous one is unchanged.
+            LostLockError: another process has taken the lock; nothing is written.
         """
+        self._lock.check()
         number = max(self._numbers(), default=0) + 1
         self._clean()
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -45,8 +45,7 @@ class RunFolder:
     def sweep(self) -> None:
         """Delete the temporary files of an attempt that was killed. The caller must hold the run's lock."""
         for path in self.path.glob(".*.*"):
-            if not path.name.startswith(".lock."):
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def set_broken_aside(self) -> bool:
         """Rename a damaged ``result.json``, so that it counts as missing; return whether there was one."""

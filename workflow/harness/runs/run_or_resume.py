@@ -30,14 +30,14 @@ def run_or_resume(plan: Plan, run: Run, threads: int, stop: StopRequest | None =
     folder = RunFolder(plan.run_folder(run))
     if (result := folder.result()) is not None:
         return result
-    with hold_lock(folder.path):
+    with hold_lock(folder.path) as lock:
         if (result := folder.result()) is not None:
             return result
         with attempt_log(folder):
             from harness.runs.session import fit_in_memory  # both import torch
             from harness.runs.training import train_and_record
 
-            train = partial(train_and_record, plan, run, folder, threads, stop)
+            train = partial(train_and_record, plan, run, folder, lock, threads, stop)
             return fit_in_memory(train, plan.experiment.micro_batch, run.name)
 
 

@@ -23,6 +23,7 @@ from harness.runs.result_builder import build_result, weights_hash, write_predic
 from harness.runs.session import TrainingSession, open_session
 from harness.runs.stop import InterruptedRunError, StopRequest
 from harness.util.files import write_text
+from harness.util.lock import Lock
 
 log = logging.getLogger(__name__)
 Logits = dict[str, np.ndarray]
@@ -33,26 +34,30 @@ def train_and_record(
     plan: Plan,
     run: Run,
     folder: RunFolder,
+    lock: Lock,
     threads: int,
     stop: StopRequest | None,
     micro_batch: int | None,
 ) -> Result:
-    """Train the run, or resume it from its newest checkpoint, and write its result; its lock must be held.
+    """Train the run, or resume it from its newest checkpoint, and write its result.
+
+    Nothing is written unless ``lock``, the lock of ``folder``, is still held.
 
     Raises:
         InterruptedRunError: ``stop`` was requested; what was done is in a checkpoint.
+        LostLockError: another process has taken the lock.
         SmallerBatchNeeded: memory ran out (see ``fit_in_memory``).
     """
     configure_torch(plan.experiment, threads)
     folder.sweep()
     session = open_session(plan, run.cell, run.seed, micro_batch=micro_batch, stop=stop)
     head = weights_hash(session.encoder, head_only=True)
-    trainer, checkpoints = session.trainer, Checkpoints(folder.checkpoints, run.key)
+    trainer, checkpoints = session.trainer, Checkpoints(folder.checkpoints, run.key, lock)
     schedule = CheckpointSchedule(trainer, checkpoints, plan.experiment.checkpoint_minutes)
     schedule.resume()
     first_step = trainer.step
     write_manifest(plan, run, folder, session, first_step)
-    observer = _Observer(Progress(run.name, trainer), schedule, folder, trainer)
+    observer = _Observer(Progress(run.name, trainer), schedule, folder, lock, trainer)
     cause: str | None = None
     logits: Logits = {}
     try:
@@ -72,6 +77,7 @@ def train_and_record(
         raise InterruptedRunError(message, advanced=trainer.step > first_step) from None
     flags = {**result.flags, "perturbation": size.as_dict() if size else None}
     result = result.model_copy(update={"hashes": hashes, "flags": flags})
+    lock.check()
     write_predictions(folder, session.data.report, logits)
     folder.write_result(result)
     checkpoints.clear()
@@ -82,10 +88,15 @@ class _Observer:
     """Follows a training: progress, checkpoints, and metrics.jsonl."""
 
     def __init__(
-        self, progress: Progress, schedule: CheckpointSchedule, folder: RunFolder, trainer: Trainer
+        self,
+        progress: Progress,
+        schedule: CheckpointSchedule,
+        folder: RunFolder,
+        lock: Lock,
+        trainer: Trainer,
     ) -> None:
         self._progress, self._schedule = progress, schedule
-        self._folder, self._trainer = folder, trainer
+        self._folder, self._lock, self._trainer = folder, lock, trainer
 
     def __enter__(self) -> None:
         self._write_metrics()  # an earlier attempt may have come further than its last checkpoint
@@ -103,6 +114,7 @@ class _Observer:
 
     def _write_metrics(self) -> None:
         """Write metrics.jsonl as of now: no line twice and none missing, whatever was interrupted."""
+        self._lock.check()
         lines = [json.dumps(asdict(one)) + "\n" for one in self._trainer.record.evaluations]
         write_text(self._folder.metrics_path, "".join(lines))
 

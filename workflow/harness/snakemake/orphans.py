@@ -10,7 +10,8 @@ from harness.plan.grid import Run
 from harness.plan.plan import Plan
 from harness.util import slurm
 from harness.util.files import write_text
-from harness.util.lock import HEARTBEAT_SECONDS, holder_of, is_held
+from harness.util.holder import HEARTBEAT_SECONDS
+from harness.util.lock import holders_of
 
 ORPHANS = "orphans"
 """Stem of the file that lists them, and of the stamp that says that they have ended."""
@@ -32,13 +33,9 @@ class Orphans:
 
 def find_orphans(plan: Plan, missing: list[Run]) -> Orphans:
     """Return which of the ``missing`` runs are in work, by their locks and by SLURM's queue."""
-    runs: set[str] = set()
-    jobs: set[str] = set()
-    for run in missing:
-        holder = holder_of(plan.run_folder(run))
-        if holder is not None:
-            runs.add(str(plan.run_folder(run)))
-            jobs.update([holder.slurm_job] if holder.slurm_job else [])
+    holders = holders_of(plan.run_folder(run) for run in missing)
+    runs = {str(folder) for folder in holders}
+    jobs = {holder.slurm_job for holder in holders.values() if holder and holder.slurm_job}
     here, by_folder = Path.cwd(), {str(run.folder): run for run in missing}
     for job in slurm.my_jobs():
         if job.folder == here:
@@ -64,5 +61,5 @@ def wait_for_orphans(path: Path) -> None:
     """Return when none of the runs and jobs in the file ``path`` is running or queued any more."""
     content = json.loads(path.read_text(encoding="utf-8"))
     folders, jobs = [Path(name) for name in content["runs"]], set(content["jobs"])
-    while any(job.number in jobs for job in slurm.my_jobs()) or any(map(is_held, folders)):
+    while any(job.number in jobs for job in slurm.my_jobs()) or holders_of(folders):
         time.sleep(HEARTBEAT_SECONDS)

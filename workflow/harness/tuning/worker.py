@@ -13,7 +13,7 @@ from harness.runs.device import configure_torch
 from harness.runs.stop import InterruptedRunError, StopRequest
 from harness.tuning.shared_study import SharedStudy
 from harness.tuning.trial import NoScoreError, TrialProgress, run_trial
-from harness.util.lock import hold_lock
+from harness.util.lock import Lock, LostLockError, hold_lock
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,10 @@ def run_trials(plan: Plan, study: Study, worker: int, threads: int, stop: StopRe
     """
     configure_torch(plan.experiment, threads)
     shared = SharedStudy(plan, study, worker)
-    with hold_lock(shared.worker_folder(worker)):
+    with hold_lock(shared.worker_folder(worker)) as lock:
         count = 0
         while (proposal := shared.ask()) is not None:
-            _run_one(shared, *proposal, stop)
+            _run_one(shared, lock, *proposal, stop)
             count += 1
             if stop:
                 message = f"{study.name}: stopped after {count} trials; the same command resumes the search"
@@ -42,13 +42,16 @@ def run_trials(plan: Plan, study: Study, worker: int, threads: int, stop: StopRe
     return count
 
 
-def _run_one(shared: SharedStudy, trial: optuna.Trial, values: Values, stop: StopRequest | None) -> None:
-    """Run one trial and record how it ended."""
+def _run_one(
+    shared: SharedStudy, lock: Lock, trial: optuna.Trial, values: Values, stop: StopRequest | None
+) -> None:
+    """Run one trial and record how it ended, if this worker still holds its lock."""
     study, progress = shared.study, TrialProgress()
     cells = study.cells_with(values, study.name)
     is_defaults = bool(trial.user_attrs.get("defaults"))
 
     def on_evaluation(last: bool) -> None:
+        lock.check()
         trial.set_user_attr("record", progress.content())
         score = progress.scores[-1]
         if score is not None:
@@ -68,6 +71,8 @@ def _run_one(shared: SharedStudy, trial: optuna.Trial, values: Values, stop: Sto
         raise InterruptedRunError(
             f"{study.name}: trial {trial.number} was stopped; the same command repeats it"
         ) from None
+    except LostLockError:
+        raise  # the worker that took the lock has counted the trial as dead
     except Exception as error:
         shared.fail(trial, f"error: {type(error).__name__}: {error}")
         raise

@@ -1,190 +1,150 @@
 """The lock of a folder: one holder at a time, across processes and machines. Runs, studies and stores use it.
 
-A lock is created as a hard link, which is exclusive and atomic on network file systems too. Its holder
-counts as alive if its process exists (same host) or if its SLURM job runs on its node (``squeue``). If
-neither can be queried, the holder counts as alive while its heartbeat is fresh.
+A lock is a file that is created exclusively, which is atomic on local and on network file systems and needs
+neither hard links nor ``flock``. ``harness.util.holder`` decides whether its holder is alive.
 """
 
 import json
 import os
-import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from harness.util import slurm
 from harness.util.errors import HarnessError
+from harness.util.holder import HEARTBEAT_SECONDS, STALE_SECONDS, Holder, age, live, read_holder
 from harness.util.paths import display_path
 
 LOCK = "lock"
-HEARTBEAT_SECONDS = 15.0
-STALE_SECONDS = 120.0
-GUARD_SECONDS = 0.05
-POLL_SECONDS = 0.02
+POLL_SECONDS, LONGEST_POLL_SECONDS = 0.02, 1.0
+WRITING_SECONDS = 1.0
+"""How long a new lock file may be empty: its holder creates it and then writes its name."""
 
 
-@dataclass(frozen=True)
-class Holder:
-    """The process that holds a lock."""
+class LostLockError(HarnessError):
+    """Another process has taken the lock of this one, because it did not respond."""
 
-    host: str
-    pid: int
-    born: str | None
-    """Start time of the process, because process ids are reused."""
-    slurm_job: str | None
-    slurm_node: str | None
 
-    @classmethod
-    def this_process(cls) -> "Holder":
-        """Return the holder that describes this process."""
-        return cls(
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            born=_birth(os.getpid()),
-            slurm_job=os.environ.get("SLURM_JOB_ID"),
-            slurm_node=os.environ.get("SLURMD_NODENAME"),
-        )
+class Lock:
+    """A lock that this process holds."""
+
+    def __init__(self, path: Path, holder: Holder) -> None:
+        self.path, self.holder = path, holder
+
+    def check(self) -> None:
+        """Return if this process still holds the lock; call it before anything in the folder is written.
+
+        Raises:
+            LostLockError: it does not. A suspended process, or one whose file system did not respond for
+                long, counts as dead for other hosts.
+        """
+        current = read_holder(self.path)
+        if current != self.holder:
+            taken = f"{current.text} has taken it" if current else "its file is gone"
+            folder = display_path(self.path.parent)
+            raise LostLockError(f"{folder}: this process lost its lock ({taken}); it wrote nothing since")
+
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(HEARTBEAT_SECONDS):
+            try:
+                if read_holder(self.path) == self.holder:
+                    os.utime(self.path)
+            except OSError:  # a network file system's passing error: the next beat may succeed
+                continue
 
 
 @contextmanager
-def hold_lock(folder: Path, name: str = LOCK, wait_seconds: float = 0.0) -> Iterator[None]:
+def hold_lock(folder: Path, name: str = LOCK, wait_seconds: float = 0.0) -> Iterator[Lock]:
     """Hold the lock ``name`` of ``folder``; wait at most ``wait_seconds`` for another live holder.
 
     Raises:
         HarnessError: another live process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path, holder = folder / name, Holder.this_process()
-    _acquire(path, holder, time.monotonic() + wait_seconds)
+    lock = Lock(folder / name, Holder.this_process())
+    _acquire(lock, time.monotonic() + wait_seconds)
     stop = threading.Event()
-    heartbeat = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    heartbeat = threading.Thread(target=lock._beat, args=(stop,), daemon=True)
     heartbeat.start()
     try:
-        yield
+        yield lock
     finally:
         stop.set()
         heartbeat.join()
-        if _read(path) == holder:
-            path.unlink(missing_ok=True)
+        if read_holder(lock.path) == lock.holder:
+            lock.path.unlink(missing_ok=True)
 
 
-def holder_of(folder: Path, name: str = LOCK) -> Holder | None:
-    """Return the live holder of the lock ``name`` of ``folder``, or None."""
-    holder = _read(folder / name)
-    return holder if holder is not None and is_alive(holder, folder / name) else None
+def holders_of(folders: Iterable[Path], name: str = LOCK) -> dict[Path, Holder | None]:
+    """Return the folders whose lock ``name`` has a live holder; the holder is None if its file is damaged."""
+    return {path.parent: read_holder(path) for path in live(folder / name for folder in folders)}
 
 
 def is_held(folder: Path, name: str = LOCK) -> bool:
     """Return whether a live process holds the lock ``name`` of ``folder``."""
-    return holder_of(folder, name) is not None
+    return bool(live([folder / name]))
 
 
-def is_alive(holder: Holder, path: Path) -> bool:
-    """Return whether ``holder``, read from the lock file ``path``, is still running."""
-    if holder.host == socket.gethostname():
-        born = _birth(holder.pid)
-        return born is not None and born == holder.born
-    if holder.slurm_job:
-        running = slurm.works(holder.slurm_job, holder.slurm_node)
-        if running is not None:
-            return running
+def _acquire(lock: Lock, deadline: float) -> None:
+    pause, contests = POLL_SECONDS, 0
+    while not _create(lock.path, lock.holder):
+        content = _content(lock.path)
+        if live([lock.path]):
+            if time.monotonic() >= deadline:
+                raise HarnessError(_in_use(lock.path))
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_POLL_SECONDS)
+            continue
+        contests += 1
+        if contests > 3 and time.monotonic() >= deadline:
+            raise HarnessError(f"{display_path(lock.path)}: other processes are taking the lock; try again")
+        _remove_dead(lock.path, lock.holder, content)
+
+
+def _create(path: Path, holder: Holder) -> bool:
+    """Create the lock file; return whether there was none."""
     try:
-        return time.time() - path.stat().st_mtime < STALE_SECONDS
-    except FileNotFoundError:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(holder)))
+    except FileExistsError:
         return False
+    return True
 
 
-def _acquire(path: Path, claimant: Holder, deadline: float) -> None:
-    claim = path.with_name(f".{path.name.lstrip('.')}.{claimant.host}.{claimant.pid}.{threading.get_ident()}")
-    claim.write_text(json.dumps(asdict(claimant)), encoding="utf-8")
-    try:
-        contests = 0
-        while True:
-            try:
-                os.link(claim, path)
-                return
-            except FileExistsError:
-                holder = _read(path)
-                alive = holder is not None and is_alive(holder, path)
-                if time.monotonic() < deadline:
-                    time.sleep(POLL_SECONDS)
-                elif holder is not None and alive:
-                    raise HarnessError(_in_use(path, holder)) from None
-                elif contests == 3:
-                    message = f"{display_path(path)}: other processes are taking the lock; try again"
-                    raise HarnessError(message) from None
-                else:
-                    contests += 1
-                if not alive:
-                    _remove_dead(path, claim, holder)
-    finally:
-        claim.unlink(missing_ok=True)
+def _content(path: Path) -> str:
+    """Return the text of a lock file, empty if it is missing; wait for one that is being written."""
+    deadline = time.monotonic() + WRITING_SECONDS
+    while True:
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        if text or time.monotonic() > deadline:
+            return text
+        time.sleep(POLL_SECONDS)
 
 
-def _remove_dead(path: Path, claim: Path, holder: Holder | None) -> None:
-    """Remove the lock of a dead ``holder``.
+def _remove_dead(path: Path, claimant: Holder, content: str) -> None:
+    """Remove a lock whose file has the ``content`` of a dead holder.
 
     A guard admits one process at a time: two at once could remove each other's new lock.
     """
     guard = path.with_name(f"{path.name}.removal")
-    try:
-        os.link(claim, guard)
-    except FileExistsError:
-        time.sleep(GUARD_SECONDS)
-        if _age(guard) > STALE_SECONDS:  # its creator died before it removed the guard
+    if not _create(guard, claimant):
+        time.sleep(POLL_SECONDS)
+        if age(guard) > STALE_SECONDS:  # its creator died before it removed the guard
             guard.unlink(missing_ok=True)
         return
     try:
-        if _read(path) == holder:
+        if _content(path) == content:
             path.unlink(missing_ok=True)
     finally:
         guard.unlink(missing_ok=True)
 
 
-def _age(path: Path) -> float:
-    """Return the seconds since the last heartbeat. A missing file counts as age 0."""
-    try:
-        return time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-def _in_use(path: Path, holder: Holder) -> str:
-    job = f", SLURM job {holder.slurm_job}" if holder.slurm_job else ""
-    return (
-        f"{display_path(path.parent)} is in use by process {holder.pid} on {holder.host}{job}; "
-        "wait for it, or stop it"
-    )
-
-
-def _read(path: Path) -> Holder | None:
-    try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, json.JSONDecodeError, TypeError):
-        return None
-
-
-def _birth(pid: int) -> str | None:
-    """Return the start time of a process of this host, or None if it does not exist."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19]
-    except OSError:
-        pass
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return "unknown"  # a system without /proc
-
-
-def _beat(path: Path, stop: threading.Event) -> None:
-    while not stop.wait(HEARTBEAT_SECONDS):
-        try:
-            os.utime(path)
-        except FileNotFoundError:
-            return
+def _in_use(path: Path) -> str:
+    holder = read_holder(path)
+    name = holder.text if holder else "another process"
+    return f"{display_path(path.parent)} is in use by {name}; wait for it, or stop it"
