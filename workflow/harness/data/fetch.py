@@ -1,8 +1,6 @@
 """``fetch``: download what an experiment needs, verify it, and lock the hashes that no file states."""
 
 import logging
-import shutil
-import tempfile
 from pathlib import Path
 
 from harness.config import catalogue
@@ -13,7 +11,7 @@ from harness.data.hub import HubSource
 from harness.data.pretrained import TOKENIZER, WEIGHTS, model_folder, verify
 from harness.data.rows import check_rows, rows_hash, to_rows
 from harness.data.sources import Folders, file_of, part_rows
-from harness.util.files import complete_file
+from harness.util.files import complete_file, complete_folder
 from harness.util.hashing import file_digest
 
 log = logging.getLogger(__name__)
@@ -100,15 +98,9 @@ def fetch_model(name: str, model: Model, fetched: Path, lock_folder: Path, hub: 
 
 def _download_model(model: Model, commit: str | None, folder: Path, hub: HubSource) -> None:
     assert model.hub is not None
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with complete_folder(folder) as building:
         hub.model_files(model.hub, commit, building)
         if not (building / TOKENIZER).is_file():  # older repositories hold only the vocabulary
             from transformers import AutoTokenizer
 
             AutoTokenizer.from_pretrained(building, local_files_only=True).save_pretrained(building)
-        building.chmod(0o755)
-        building.rename(folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)

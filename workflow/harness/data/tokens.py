@@ -1,7 +1,6 @@
 """Token ids of a task for a model's tokenizer: computed once, memory-mapped, shared by all runs."""
 
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from harness.data.rows import Row, content_order
+from harness.util.files import hidden_beside
 from harness.util.hashing import file_digest
 
 ARRAYS = ("ids", "types", "offsets", "labels", "order")
@@ -73,8 +73,8 @@ def tokenize(
     splits: dict[str, list[Row]], tokenizer: Any, max_length: int, folder: Path
 ) -> dict[str, SplitCounts]:
     """Write the token ids of ``splits`` below ``folder`` atomically; return the counts of each split."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    building = hidden_beside(folder)
+    building.mkdir(parents=True)
     counts: dict[str, SplitCounts] = {}
     files: dict[str, str] = {}
     try:
@@ -91,7 +91,6 @@ def tokenize(
             max_length=max_length, padding_id=tokenizer.pad_token_id, splits=counts, files=files
         )
         (building / STAMP).write_text(stamp.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        building.chmod(0o755)
         _put_in_place(building, folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)

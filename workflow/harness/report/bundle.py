@@ -45,6 +45,7 @@ class Manifest(BaseModel):
     commit: str | None
     dirty: bool | None
     diff_sha256: str | None
+    git_error: str | None = None
     files: dict[str, str]
     """Path in the archive to SHA-256."""
 

@@ -16,6 +16,7 @@ from harness.runs.history import (
     config_of_folder,
     differences,
 )
+from harness.runs.provenance import commit_text
 from harness.util.paths import display_path
 
 
@@ -71,11 +72,9 @@ def _run(plan: Plan, run: Run) -> Iterator[str]:
 
 def _commit(folder: RunFolder) -> str:
     provenance = folder.provenance()
-    if not provenance.get("commit"):
-        return "unknown"
-    diff = provenance.get("diff_sha256") or ""
-    changes = f", with uncommitted changes (diff {diff[:16]})" if provenance.get("dirty") else ", clean"
-    return f"{provenance['commit']}{changes}"
+    diff = provenance.get("diff_sha256")
+    clean = ", clean" if provenance.get("dirty") is False else ""
+    return commit_text(provenance) + (f" (diff {diff[:16]})" if diff else clean)
 
 
 def _configuration(plan: Plan, cell: Cell) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.plan.plan import Plan
 from harness.runs.folder import RunFolder
+from harness.runs.provenance import commit_text
 from harness.util.files import write_text
 
 MACHINE = ("device", "threads", "platform")
@@ -34,8 +35,7 @@ def write_environment(plan: Plan) -> Path:
 
 
 def _facts(provenance: dict[str, Any]) -> list[tuple[str, str]]:
-    changed = " with uncommitted changes" if provenance.get("dirty") else ""
-    facts = [("commit", f"{provenance.get('commit') or 'not in git'}{changed}")]
+    facts = [("commit", commit_text(provenance))]
     facts += list(provenance.get("versions", {}).items())
     machine = provenance.get("machine", {})
     return facts + [(name, str(machine[name])) for name in MACHINE if name in machine]

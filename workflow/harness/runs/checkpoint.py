@@ -7,15 +7,13 @@ key, the hash of every file and its own hash.
 import hashlib
 import json
 import logging
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from harness.engine.trainer import State
 from harness.util.errors import HarnessError
-from harness.util.files import write_bytes, write_text
+from harness.util.files import complete_folder, write_bytes, write_text
 from harness.util.hashing import digest, file_digest
 from harness.util.lock import Lock
 from harness.util.paths import display_path
@@ -49,19 +47,11 @@ class Checkpoints:
         self._lock.check()
         number = max(self._numbers(), default=0) + 1
         self._clean()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(dir=self.folder, prefix="."))
-        try:
+        with complete_folder(self.folder / str(number)) as building:
             files = {name: _write_group(building, name, group) for name, group in state.tensors.items()}
             content = {"format": FORMAT, "run_key": self.run_key, "facts": state.facts, "files": files}
             write_text(building / STATE, json.dumps({**content, "sha256": digest(content)}, indent=1) + "\n")
-            building.chmod(0o755)
-            building.rename(self.folder / str(number))
-            _flush(self.folder)
-            self._intact = number
-        except BaseException:
-            shutil.rmtree(building, ignore_errors=True)
-            raise
+        self._intact = number
 
     def newest(self) -> State | None:
         """Return the state of the newest intact checkpoint, or None; log a warning for each damaged one.
@@ -139,12 +129,3 @@ def _state(path: Path) -> dict[str, Any]:
         raise DamagedError(f"{path.name} was changed after it was written (its hash differs)")
     state: dict[str, Any] = content
     return state
-
-
-def _flush(folder: Path) -> None:
-    """Flush ``folder`` to disk, so that a rename in it survives a power failure."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

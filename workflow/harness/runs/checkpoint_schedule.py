@@ -20,6 +20,7 @@ class CheckpointSchedule:
         self._seconds = 60 * minutes
         self._since = time.monotonic()
         self._saved: tuple[int, int] | None = None
+        self._resumed: tuple[int, int] | None = None
 
     def resume(self) -> None:
         """Load the newest checkpoint, if any, into the trainer.
@@ -39,7 +40,12 @@ class CheckpointSchedule:
         sizes = [size for size in (encoder.micro_batch, state.facts["micro_batch"]) if size]
         encoder.micro_batch = min(sizes, default=None)
         self._trainer.load_state(state)
-        self._saved = self._position()
+        self._saved = self._resumed = self._position()
+
+    @property
+    def advanced(self) -> bool:
+        """Whether a checkpoint of this attempt is on disk: only then does another attempt start later."""
+        return self._saved != self._resumed
 
     def save_if_due(self) -> None:
         """Write a checkpoint if the last one is older than the interval."""

@@ -1,6 +1,7 @@
 """What a run is and where it runs, written before its first batch: config.yaml and provenance.json."""
 
 import json
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +15,8 @@ from harness.runs.folder import RunFolder
 from harness.runs.provenance import Machine, current_commit, package_versions, this_machine
 from harness.runs.session import TrainingSession
 from harness.util.files import write_text
+
+log = logging.getLogger(__name__)
 
 
 def write_manifest(plan: Plan, run: Run, folder: RunFolder, session: TrainingSession, step: int) -> None:
@@ -33,6 +36,8 @@ def write_manifest(plan: Plan, run: Run, folder: RunFolder, session: TrainingSes
     }
     write_text(folder.config_path, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
     commit, versions, machine = current_commit(), package_versions(), _machine(session)
+    if commit.git_error:
+        log.warning("%s: provenance is incomplete, because git failed: %s", run.name, commit.git_error)
     attempt = {
         "log": f"attempts/{folder.attempt_logs()[-1].name}",
         "after_batch": step,

@@ -19,7 +19,7 @@ SAME_SECONDS = 1.0
 
 
 class InterruptedRunError(HarnessError):
-    """A run was stopped on request; ``advanced`` is true if it made progress."""
+    """A run was stopped on request; ``advanced`` is true if its progress is on disk."""
 
     def __init__(self, message: str, advanced: bool = False) -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ class StopRequest:
 def stoppable() -> Iterator[StopRequest]:
     """Yield a stop request that signals set. If time ran out, requeue the SLURM job.
 
-    A job that made no progress is not requeued, or it would loop forever.
+    A job whose progress is not on disk is not requeued, or it would loop forever.
 
     Raises:
         InterruptedRunError: the body raised it; the message says if the job was requeued.

@@ -55,8 +55,7 @@ def train_and_record(
     trainer, checkpoints = session.trainer, Checkpoints(folder.checkpoints, run.key, lock)
     schedule = CheckpointSchedule(trainer, checkpoints, plan.experiment.checkpoint_minutes)
     schedule.resume()
-    first_step = trainer.step
-    write_manifest(plan, run, folder, session, first_step)
+    write_manifest(plan, run, folder, session, trainer.step)
     observer = _Observer(Progress(run.name, trainer), schedule, folder, lock, trainer)
     cause: str | None = None
     logits: Logits = {}
@@ -74,7 +73,7 @@ def train_and_record(
     except Interrupted:
         where = f"interrupted after batch {trainer.step} of {trainer.batches}"
         message = f"{run.name}: {where}; {schedule.save()}; the same command resumes it"
-        raise InterruptedRunError(message, advanced=trainer.step > first_step) from None
+        raise InterruptedRunError(message, advanced=schedule.advanced) from None
     flags = {**result.flags, "perturbation": size.as_dict() if size else None}
     result = result.model_copy(update={"hashes": hashes, "flags": flags})
     lock.check()
