@@ -25,6 +25,18 @@ def test_the_attention_implementation_is_the_one_that_was_set() -> None:
         assert compat.attention_implementation(network) == name
 
 
+def test_every_write_into_a_tensor_raises_its_version() -> None:
+    tensor = torch.zeros(3, 2)
+    start = compat.version(tensor)
+    tensor.index_add_(0, torch.tensor([1]), torch.ones(1, 2))
+    torch._foreach_mul_([tensor], 0.5)
+    with torch.no_grad():
+        tensor.add_(1.0)
+    assert compat.version(tensor) == start + 3
+    tensor.sum()
+    assert compat.version(tensor) == start + 3
+
+
 def test_hooks_are_counted() -> None:
     network = toy.network("bert")
     count = compat.hook_count(network)

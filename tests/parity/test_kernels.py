@@ -6,15 +6,20 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
+from harness.engine import microbatch
 from harness.engine.encoder import Encoder
 from harness.engine.kernels import attention, unpadding
 from harness.engine.kernels.attention import group_by_length
 from harness.engine.kernels.dropout import Dropout, draw_bits, replace_dropout
 from harness.engine.kernels.embedding import WordEmbeddings
 from harness.engine.kernels.speed_up import speed_up
-from harness.methods.conformance import toy
+from harness.methods.conformance import test_conformance, toy
+from harness.methods.interface import Method, PassCount
 from harness.methods.registry import method_names
 
 LENGTHS = (9, 4, 7, 4, 12, 5)
@@ -130,6 +135,106 @@ def test_the_word_gradient_in_a_reused_buffer_equals_that_of_torch() -> None:
         assert plain.weight.grad is not None and reused.weight.grad is not None
         assert torch.allclose(plain.weight.grad, reused.weight.grad, atol=1e-6)
         plain.weight.grad = reused.weight.grad = None
+
+
+def look_up(table: nn.Embedding, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, 20, (3, 5), generator=generator)
+    (table(ids) * torch.randn(3, 5, 4, generator=generator)).sum().backward()
+
+
+def penalise(table: nn.Embedding, seed: int) -> None:
+    (seed * table.weight.square().sum()).backward()
+
+
+def add_noise(table: nn.Embedding, seed: int) -> None:
+    if table.weight.grad is not None:
+        table.weight.grad.add_(0.01 * seed)
+
+
+def clip(table: nn.Embedding, seed: int) -> None:
+    nn.utils.clip_grad_norm_([table.weight], 0.1 * (seed + 1))
+
+
+def clear(table: nn.Embedding, seed: int) -> None:
+    table.weight.grad = None
+
+
+def fill_with_zeros(table: nn.Embedding, seed: int) -> None:
+    table.zero_grad(set_to_none=False)
+
+
+WRITES = (look_up, penalise, add_noise, clip, clear, fill_with_zeros)
+
+
+@given(st.lists(st.tuples(st.sampled_from(WRITES), st.integers(0, 9)), max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_whatever_writes_into_the_word_gradient_it_equals_that_of_torch(writes: list[Any]) -> None:
+    plain = nn.Embedding(20, 4, padding_idx=0)
+    reused = WordEmbeddings(
+        nn.Embedding.from_pretrained(plain.weight.detach().clone(), freeze=False, padding_idx=0)
+    )
+    for write, seed in writes:
+        for table in (plain, reused):
+            write(table, seed)
+        if plain.weight.grad is None:
+            assert reused.weight.grad is None
+        else:
+            assert reused.weight.grad is not None
+            assert torch.allclose(plain.weight.grad, reused.weight.grad, rtol=1e-5, atol=1e-5)
+
+
+def test_a_kept_gradient_is_not_overwritten() -> None:
+    table = WordEmbeddings(nn.Embedding(20, 4))
+    look_up(table, 1)
+    kept = table.weight.grad
+    assert kept is not None
+    before = kept.clone()
+    table.weight.grad = None
+    look_up(table, 2)
+    assert torch.equal(kept, before)
+
+
+class Penalty(Method):
+    """A method with a penalty on the distance from the first weights (L2-SP), and noise on the gradient."""
+
+    name = "penalty"
+
+    @classmethod
+    def passes(cls, arguments: Any, regression: bool = False) -> PassCount:
+        return PassCount(forward=1, backward=1, optimizer_steps=1)
+
+    def gradient(self, model: Any, batch: Any) -> torch.Tensor:
+        parameters = model.named_parameters()
+        if not hasattr(self, "first"):
+            self.first = {name: p.detach().clone() for name, p in parameters.items()}
+        penalty = sum((p - self.first[name]).square().sum() for name, p in parameters.items())
+        loss = model.loss(model(batch).logits, batch) + penalty
+        model.backward(loss)
+        for parameter in parameters.values():
+            if parameter.grad is not None:
+                parameter.grad.add_(0.01)
+        return loss.detach()
+
+
+def test_the_conformance_kit_holds_for_a_method_that_writes_into_gradients() -> None:
+    test_conformance.test_the_fast_kernels_change_no_step(Penalty, 3)
+
+
+def test_every_part_of_a_batch_hands_its_device_to_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``checkpoint`` saves the random state of the devices of tensors among its arguments, and no other."""
+    devices: list[set[torch.device]] = []
+
+    def recorded(function: Any, *arguments: Any, **options: Any) -> Any:
+        devices.append({a.device for a in arguments if isinstance(a, torch.Tensor)})
+        return checkpoint(function, *arguments, **options)
+
+    monkeypatch.setattr(microbatch, "checkpoint", recorded)
+    encoder = toy.encoder()
+    encoder.micro_batch = 1
+    for name in ("vanilla", "mat", "creat"):
+        toy.steps(encoder, toy.build(name), count=1)
+    assert len(devices) > 12 and all(devices)
 
 
 def test_word_weights_that_replace_those_of_the_network_get_their_gradient() -> None:

@@ -17,6 +17,11 @@ def attention_implementation(network: Any) -> str:
     return name
 
 
+def version(tensor: Tensor) -> int:
+    """Return the number of writes into the memory of a tensor."""
+    return tensor._version
+
+
 def hook_count(network: nn.Module) -> int:
     """Return the number of hooks on all modules of a network."""
     return sum(

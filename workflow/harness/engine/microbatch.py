@@ -6,6 +6,7 @@ draws for complete batches do not change.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,9 @@ def in_micro_batches(
             parameters,
         )
         if torch.is_grad_enabled():
-            passes.append(checkpoint(compute, *inputs, use_reentrant=False))
+            passes.append(
+                checkpoint(_on_device_of, inputs[0].input_ids, compute, *inputs, use_reentrant=False)
+            )
         else:
             passes.append(compute(*inputs))
     return Pass(
@@ -43,6 +46,15 @@ def in_micro_batches(
         torch.cat([p.embedding_output for p in passes]),
         torch.cat([p.last_hidden for p in passes]),
     )
+
+
+def _on_device_of(_: Tensor, compute: Compute, *inputs: Any) -> Pass:
+    """Run ``compute``; the tensor is on its device.
+
+    ``checkpoint`` saves the random state of the devices of the tensors among its own arguments only. Without
+    one, a part would be computed again with other dropout masks on a GPU.
+    """
+    return compute(*inputs)
 
 
 def _part(batch: Batch, part: slice) -> Batch:

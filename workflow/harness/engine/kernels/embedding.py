@@ -1,14 +1,21 @@
 """Word embeddings that reuse the memory of their gradient, for a CPU.
 
 A batch uses a few hundred of thirty thousand rows. Torch makes a new dense gradient in every backward pass,
-47 MB of zeros for MiniLM. Here one buffer is kept, and the rows that were used are cleared.
+47 MB of zeros for MiniLM. Here one buffer is kept, and the rows that were used are cleared. If anything else
+wrote into it (a penalty on the weights, noise, clipping), it is cleared completely.
 """
 
+import sys
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from harness.engine.compat import version
+
+OWN_REFERENCES = 2
+"""References to the buffer where it is not used elsewhere: the attribute, and the argument of the count."""
 
 
 class WordEmbeddings(nn.Embedding):
@@ -25,6 +32,9 @@ class WordEmbeddings(nn.Embedding):
         self._trained = [self.weight]  # in a list, so that it is not a second parameter
         self._buffer: Tensor | None = None
         self._used: list[Tensor] = []
+        self._version = 0
+        """Version of the buffer after its last write here."""
+        self._written_elsewhere = False
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the rows of these token ids."""
@@ -37,20 +47,27 @@ class WordEmbeddings(nn.Embedding):
         weight = self._trained[0]
         if weight.grad is None:
             weight.grad = self._cleared()
+        kept = weight.grad is self._buffer
+        self._written_elsewhere |= kept and version(weight.grad) != self._version
         if self.padding_idx is not None:
             real = (ids != self.padding_idx).nonzero().squeeze(1)
             ids, gradient = ids[real], gradient.index_select(0, real)
         weight.grad.index_add_(0, ids, gradient)
-        if weight.grad is self._buffer:
+        if kept:
             self._used.append(ids)
+            self._version = version(weight.grad)
 
     def _cleared(self) -> Tensor:
-        """Return the buffer, all zero."""
-        if self._buffer is None:
+        """Return the buffer, all zero; a new one if a method still refers to the old gradient."""
+        if self._buffer is None or sys.getrefcount(self._buffer) > OWN_REFERENCES:
             self._buffer = torch.zeros_like(self._trained[0])
-        for ids in self._used:
-            self._buffer.index_fill_(0, ids, 0.0)
+        elif self._written_elsewhere or version(self._buffer) != self._version:
+            self._buffer.zero_()
+        else:
+            for ids in self._used:
+                self._buffer.index_fill_(0, ids, 0.0)
         self._used.clear()
+        self._written_elsewhere, self._version = False, version(self._buffer)
         return self._buffer
 
 

@@ -135,6 +135,18 @@ def test_equal_seeds_give_equal_bits(kind: type[Method], outputs: int) -> None:
 
 
 @KINDS
+def test_the_fast_kernels_change_no_step(kind: type[Method], outputs: int) -> None:
+    """With ``fast: false`` the same weights are trained, also by a method that writes into gradients."""
+    weights = []
+    with toy.float64_on_one_thread():
+        for fast in (True, False):
+            encoder = toy.encoder(outputs=outputs, fast=fast)
+            toy.steps(encoder, toy.build(kind, dropout="off"), count=4, outputs=outputs)
+            weights.append(toy.parameters(encoder))
+    assert toy.largest_difference(*weights) < 1e-9
+
+
+@KINDS
 def test_the_order_inside_a_batch_does_not_matter(kind: type[Method], outputs: int) -> None:
     """Permuted examples, with their draws, give the same step, unless the method couples examples."""
     if kind.couples_examples:
