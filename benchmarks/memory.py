@@ -1,14 +1,10 @@
 """Peak memory of one step; each side has its own process.
 
-CPU: the largest resident set of the process during the step (on Linux, the mark is reset before the step),
-minus the resident set before the model was built. GPU: the memory that torch allocated.
+CPU (on Linux): the largest resident set of the process during the step, minus the resident set before the
+model was built. GPU: the memory that torch allocated.
 """
 
-import ctypes
-import gc
 import multiprocessing
-import resource
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -16,8 +12,9 @@ import torch
 
 from benchmarks.settings import Setting, fewer_samples
 from benchmarks.sides import middle_batches, ours, reference, small
+from harness.runs.memory import peak_bytes, reset_peak, resident_bytes
+from harness.util.errors import HarnessError
 
-MARK = Path("/proc/self/clear_refs")
 PRELOADED = ["torch", "transformers", "benchmarks.memory"]
 
 
@@ -34,7 +31,8 @@ def peak_mb(
 
 def _peak(task: str, model: str, setting: Setting, side: str, data_root: Path | None, threads: int) -> float:
     torch.set_num_threads(threads)
-    before = _resident()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    before = 0 if device.type == "cuda" else resident_bytes()
     side_ours = ours(task, model, setting, "bf16" if side == "bf16" else "fp32", data_root)
     batch = middle_batches(side_ours, 1)[0]
     step = side_ours.step
@@ -42,34 +40,7 @@ def _peak(task: str, model: str, setting: Setting, side: str, data_root: Path | 
         step = reference(side_ours, setting).step
         del side_ours
     step(small(batch))  # creates the moments
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-        step(batch)
-        return torch.cuda.max_memory_allocated() / 1e6
-    _reset_mark()
+    if not reset_peak(device):
+        raise HarnessError("this system cannot measure the peak memory of a step")
     step(batch)
-    return (_highest() - before) / 1e6
-
-
-def _reset_mark() -> None:
-    gc.collect()
-    if MARK.exists():
-        ctypes.CDLL(None).malloc_trim(0)
-        MARK.write_text("5")
-
-
-def _resident() -> int:
-    """Return the present bytes, or the largest so far if the system does not report the present."""
-    return _status("VmRSS") if MARK.exists() else _highest()
-
-
-def _highest() -> int:
-    if MARK.exists():
-        return _status("VmHWM")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _status(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(key + ":")))
+    return (peak_bytes(device) - before) / 1e6

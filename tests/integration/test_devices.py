@@ -224,6 +224,62 @@ def test_an_overflow_leaves_the_step_out_and_lowers_the_scale() -> None:
     assert resumed.loss_scale is not None and resumed.loss_scale.scaler.get_scale() == scale / 2
 
 
+@pytest.mark.parametrize("scale", [2.0**24, 2.0**30])
+@pytest.mark.parametrize("name", method_names())
+def test_an_overflow_anywhere_in_a_step_leaves_it_out(name: str, scale: float) -> None:
+    """Also in the gradient of a perturbation, which then is NaN."""
+    encoder, method = half_encoder(), toy.build(name)
+    assert encoder.loss_scale is not None
+    encoder.loss_scale.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    optimizer = toy.optimizer(encoder)
+    train_batch(encoder, method, toy.batch(), optimizer)
+    assert encoder.meter.skipped_steps > 0
+    assert encoder.loss_scale.scaler.get_scale() < scale
+    assert encoder.meter.passes() == method.passes(method.arguments)
+    assert all(bool(p.isfinite().all()) for p in encoder.named_parameters().values())
+
+
+@pytest.mark.parametrize("variant", ["vanilla", "pgd", "creat", "freelb", "smart", "mat"])
+def test_a_run_whose_first_scale_is_too_large_trains_with_a_smaller_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str
+) -> None:
+    monkeypatch.setattr(session, "choose_device", lambda *_: toy.CPU)
+    first = torch.amp.GradScaler("cpu", init_scale=2.0**26)
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda _: first)
+    plan = toy_plan(tmp_path, settings={**SETTINGS, "epochs": 8, "precision": "fp16"}, variants=[variant])
+    result = run_or_resume(plan, plan.runs[0], threads=1)
+    assert result.status != "diverged"
+    declared = plan.runs[0].cell.method.passes(plan.runs[0].cell.method.arguments).times(16)
+    assert 0 < result.cost.optimizer_steps < declared.optimizer_steps
+
+
+def test_a_loss_that_no_scale_makes_finite_is_a_divergence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "choose_device", lambda *_: toy.CPU)
+    loss = Encoder.example_losses
+    monkeypatch.setattr(Encoder, "example_losses", lambda self, *rest: loss(self, *rest) * float("nan"))
+    plan = toy_plan(tmp_path, settings={**SETTINGS, "epochs": 20, "precision": "fp16"})
+    result = run_or_resume(plan, plan.runs[0], threads=1)
+    assert result.status == "diverged" and result.cost.optimizer_steps == 0
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "albert", "electra", "deberta-v2", "modernbert"])
+def test_the_head_computes_in_float32(family: str) -> None:
+    encoder = Encoder(
+        toy.network(family),
+        regression=False,
+        draws=GeneratorDraws(0, toy.CPU),
+        dropout_stream=GlobalStream(0, toy.CPU),
+        precision="bf16",
+    )
+    with encoder.training_step("independent"):
+        result = encoder(toy.batch())
+        encoder.backward(encoder.loss(result.logits, toy.batch()))
+    assert not torch.equal(result.logits, result.logits.bfloat16().float())
+    assert all(p.grad is not None for name, p in encoder.named_parameters().items() if "classifier" in name)
+
+
 def test_a_leaf_is_guarded_once() -> None:
     scale, leaf = LossScale(toy.CPU), torch.ones(2, requires_grad=True)
     for _ in range(2):

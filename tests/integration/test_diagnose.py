@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.cli import main
-from harness.engine.perturbation import measure
+from harness.engine.perturbation import last_place, measure
 from harness.engine.recorder import Level, Perturbation
 from harness.methods.conformance import toy
 
@@ -36,6 +36,23 @@ def test_coarser_precision_resolves_less() -> None:
         measure(encoder, batch, small, "bf16").rounding_change
         > measure(encoder, batch, small, "fp32").rounding_change
     )
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "products", "bits"),
+    [("fp32", "cpu", "high", 23), ("fp32", "cuda", "highest", 23), ("fp32", "cuda", "high", 10),
+     ("bf16", "cuda", "high", 7), ("fp16", "cuda", "highest", 10)],
+)  # fmt: skip
+def test_the_last_place_is_that_of_the_products(
+    precision: str, device: str, products: str, bits: int
+) -> None:
+    """TF32 has the exponent of fp32 and the 10 bits of fp16."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(products)
+    try:
+        assert last_place(precision, torch.device(device)) == 2.0**-bits
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_the_command_prints_a_row_for_each_variant(

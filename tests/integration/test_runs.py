@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,16 @@ from harness.config import catalogue
 from harness.config.result import Result
 from harness.data.tokens import Tokens
 from harness.engine import metrics
+from harness.engine.perturbation import Magnitude
 from harness.engine.rng import stream_seed
 from harness.engine.splits import split_off_selection
+from harness.engine.trainer import Best
 from harness.methods import adversary
+from harness.methods.conformance import toy
+from harness.methods.interface import PassCount
 from harness.methods.registry import method_names
+from harness.results.frame import build_frame
+from harness.runs import memory, training
 from harness.runs.folder import RunFolder
 from harness.runs.run_or_resume import run_or_resume
 from harness.util import lock
@@ -69,6 +76,75 @@ def test_a_perturbation_below_rounding_is_flagged(tmp_path: Path) -> None:
     assert none is None
     assert seen["resolved"] and seen["l2"] > 0.01
     assert not hidden["resolved"] and hidden["loss_change"] <= hidden["rounding_change"]
+
+
+def test_sizes_that_are_not_finite_are_recorded_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finished run keeps its scores, whatever the step that is measured after it does."""
+    measured = training.measure
+
+    def not_finite(*arguments: Any) -> Magnitude:
+        return replace(measured(*arguments), loss_change=float("nan"), divergence=float("inf"))
+
+    monkeypatch.setattr(training, "measure", not_finite)
+    plan = toy_plan(tmp_path, variants=["freelb"])
+    result = run_or_resume(plan, plan.runs[0], 1)
+    sizes = result.flags["perturbation"]
+    assert sizes["loss_change"] is None and sizes["divergence"] is None and sizes["l2"] > 0
+    assert sizes["resolved"] is False and sizes["reason"] == "not finite at the end of training"
+    (row,) = build_frame(plan)
+    assert row.perturbation == "unresolved" and "perturbation.loss_change" not in row.values
+
+
+def test_peak_memory_is_that_of_the_run_not_of_the_process(tmp_path: Path) -> None:
+    large = {"of": "vanilla", "settings": {"batch_size": 512, "train_rows": 512, "max_length": 64}}
+    plan = toy_plan(tmp_path, variants={"vanilla": {}, "large": large, "freelb": {}})
+    small, most, after = (run_or_resume(plan, run, 1).cost.peak_memory_mb for run in plan.runs)
+    assert small and most and after
+    assert most > small + 20 and after < most - 10
+
+
+def test_memory_that_cannot_be_measured_is_not_guessed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "RESET", tmp_path / "none" / "clear_refs")
+    plan = toy_plan(tmp_path)
+    assert run_or_resume(plan, plan.runs[0], 1).cost.peak_memory_mb is None
+
+
+def test_the_hash_of_token_ids_is_that_of_their_content(tmp_path: Path) -> None:
+    settings = [{"max_length": 16}, {"max_length": 8}, {"max_length": 16, "epochs": 2}]
+    hashes = []
+    for number, changes in enumerate(settings):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        plan = toy_plan(folder, settings={"epochs": 1, "train_rows": 16, "selection_rows": 16, **changes})
+        hashes.append(run_or_resume(plan, plan.runs[0], 1).hashes["tokens"])
+    assert hashes[0] == hashes[2] != hashes[1] and len(hashes[0]) == 64
+
+
+def test_passes_that_are_not_the_declared_ones_end_the_run_at_the_first_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Vanilla, "passes", lambda *_: PassCount(forward=2, backward=1, optimizer_steps=1))
+    plan = toy_plan(tmp_path)
+    with pytest.raises(
+        HarnessError, match=r"declares \{'forward': 2, .* for 1 batches, but \{'forward': 1, "
+    ):
+        run_or_resume(plan, plan.runs[0], 1)
+
+
+def test_the_best_weights_are_replaced_in_place() -> None:
+    encoder, best = toy.encoder(), Best()
+    best.offer(0.5, 1, encoder)
+    places = {name: tensor.data_ptr() for name, tensor in best.weights.items()}
+    toy.steps(encoder, toy.build("vanilla"), count=1)
+    best.offer(0.4, 2, encoder)
+    assert toy.largest_difference(best.weights, toy.parameters(encoder)) > 0
+    best.offer(0.6, 3, encoder)
+    assert toy.largest_difference(best.weights, toy.parameters(encoder)) == 0 and best.step == 3
+    assert {name: tensor.data_ptr() for name, tensor in best.weights.items()} == places
 
 
 def test_methods_of_one_seed_start_from_the_same_head_and_see_the_same_batches(

@@ -51,7 +51,9 @@ class Cost(_Record):
     evaluation_passes: int = Field(description="forward passes of all evaluations, including the final one")
     train_seconds: float
     evaluation_seconds: float
-    peak_memory_mb: float
+    peak_memory_mb: float | None = Field(
+        description="GPU: memory that torch allocated; CPU: resident set; null where it cannot be measured"
+    )
 
     @property
     def passes(self) -> PassCount:

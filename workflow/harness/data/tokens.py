@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.data.rows import Row, content_order
 from harness.util.files import hidden_beside
-from harness.util.hashing import file_digest
+from harness.util.hashing import digest, file_digest
 
 ARRAYS = ("ids", "types", "offsets", "labels", "order")
 STAMP = "tokens.json"
@@ -116,6 +116,11 @@ def read_stamp(folder: Path) -> TokenStamp:
         ValueError: the stamp is damaged, or has another version.
     """
     return TokenStamp.model_validate_json((folder / STAMP).read_text(encoding="utf-8"))
+
+
+def tokens_hash(folder: Path) -> str:
+    """Return the SHA-256 of all token ids, types, labels and row orders in ``folder``."""
+    return digest(read_stamp(folder).files)
 
 
 def damage(folder: Path) -> str | None:

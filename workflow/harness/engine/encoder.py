@@ -5,7 +5,7 @@ replace the output of a layer by a perturbed tensor. Every pass and every backwa
 happens.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -34,13 +34,16 @@ class Meter:
     backward: int = 0
     input_backward: int = 0
     optimizer_steps: int = 0
+    skipped_steps: int = 0
+    """Steps that fp16 left out because a scaled gradient overflowed."""
     examples: int = 0
     tokens: int = 0
     computed_tokens: int = 0
 
     def passes(self) -> PassCount:
-        """Return the counts that a method declares."""
-        return PassCount(self.forward, self.backward, self.input_backward, self.optimizer_steps)
+        """Return the counts that a method declares; a skipped step counts as one that it took."""
+        steps = self.optimizer_steps + self.skipped_steps
+        return PassCount(self.forward, self.backward, self.input_backward, steps)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Encoder:
         self.loss_scale = LossScale(self.device) if precision == "fp16" else None
         self._autocast = AUTOCAST.get(precision)
         self._unpadding = speed_up(network) if fast else None
+        if self._autocast is not None:
+            _compute_head_in_float32(network, self.device)
         self._takes_types = getattr(network.config, "type_vocab_size", 0) > 1
         self._finite: list[Tensor] = []
         self._shared_masks: list[Tensor] | None = None
@@ -243,3 +248,26 @@ class Encoder:
         if not isinstance(states, Tensor):
             raise unsupported_error(self.network, "its encoder returns no last_hidden_state")
         self._last_hidden = states[:, 0]
+
+
+def _compute_head_in_float32(network: Any, device: torch.device) -> None:
+    """Let every module outside the pre-trained encoder compute in float32 under autocast.
+
+    The head costs next to nothing. In bf16 a logit has 8 bits, so consistency losses would train on rounding
+    errors, and the scores of a regression would have ties.
+    """
+    for name, module in network.named_children():
+        if name != network.base_model_prefix:
+            module.forward = _outside_autocast(module.forward, device)
+
+
+def _outside_autocast(forward: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+    def computed(*inputs: Any) -> Any:
+        with torch.autocast(device.type, enabled=False):
+            return forward(*(x.float() if _is_half(x) else x for x in inputs))
+
+    return computed
+
+
+def _is_half(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype in AUTOCAST.values()

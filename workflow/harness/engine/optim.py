@@ -55,13 +55,25 @@ class ScheduledOptimizer:
             self._scaler.unscale_(self._adamw)
         if self._clip > 0:
             nn.utils.clip_grad_norm_(self.parameters, self._clip)
-        if self._scaler is not None:
-            self._scaler.step(self._adamw)
-            self._scaler.update()
+        if self._scaler is not None and self._overflows(self._scaler):
+            self._meter.skipped_steps += 1
         else:
-            self._adamw.step()
+            if self._scaler is None:
+                self._adamw.step()
+            self._meter.optimizer_steps += 1
         self._adamw.zero_grad(set_to_none=True)
-        self._meter.optimizer_steps += 1
+
+    def _overflows(self, scaler: torch.amp.GradScaler) -> bool:
+        """Let the scaler take the step and set its scale; return whether it left the step out instead."""
+        scale = scaler.get_scale()
+        scaler.step(self._adamw)
+        scaler.update()
+        return scaler.get_scale() < scale
+
+    @property
+    def can_scale_down(self) -> bool:
+        """Whether a smaller loss scale may prevent an overflow: below 1 it is the loss that is not finite."""
+        return self._scaler is not None and self._scaler.get_scale() >= 1.0
 
     def within_batch(self, share: float) -> None:
         """Move the schedule to a share of this batch, for methods with several steps per batch."""

@@ -7,6 +7,7 @@ unit in the last place of the run's precision, up or down at random.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -19,6 +20,7 @@ from harness.methods import adversary
 from harness.methods.interface import Batch, Method
 
 LAST_PLACE = {"fp32": 2.0**-23, "bf16": 2.0**-7, "fp16": 2.0**-10, "fp64": 2.0**-52}
+TF32_LAST_PLACE = 2.0**-10
 CONTROLS = 5
 """Draws of the rounding control; the largest counts."""
 
@@ -49,9 +51,19 @@ class Magnitude:
         """Whether the perturbation changes the loss more than rounding does."""
         return self.loss_change > self.rounding_change
 
-    def as_dict(self) -> dict[str, float | int | bool]:
-        """Return the sizes, and ``resolved``, by name."""
-        return {**asdict(self), "resolved": self.resolved}
+    def as_dict(self) -> dict[str, float | bool | str | None]:
+        """Return the sizes, and ``resolved``, by name; sizes that are not finite are None, with a reason."""
+        sizes = asdict(self)
+        if all(math.isfinite(size) for size in sizes.values()):
+            return {**sizes, "resolved": self.resolved}
+        finite = {name: size if math.isfinite(size) else None for name, size in sizes.items()}
+        return {**finite, "resolved": False, "reason": "not finite at the end of training"}
+
+
+def last_place(precision: str, device: torch.device) -> float:
+    """Return one unit in the last place of a number near 1, as matrix products on ``device`` see it."""
+    tf32 = device.type == "cuda" and torch.get_float32_matmul_precision() != "highest"
+    return TF32_LAST_PLACE if precision == "fp32" and tf32 else LAST_PLACE[precision]
 
 
 def last_perturbation(
@@ -107,7 +119,7 @@ def rounding(encoder: Encoder, batch: Batch, level: Level, precision: str, seed:
         origin = encoder.input_embeddings(batch) if words else encoder(batch).embedding_output
     generator = torch.Generator(origin.device).manual_seed(seed)
     sign = torch.empty_like(origin).uniform_(-1, 1, generator=generator).sign()
-    return Perturbation(level, origin * (1 + LAST_PLACE[precision] * sign) - origin)
+    return Perturbation(level, origin * (1 + last_place(precision, origin.device) * sign) - origin)
 
 
 def change_of(encoder: Encoder, batch: Batch, base: Tensor, moved: Tensor) -> float:

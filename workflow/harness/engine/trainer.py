@@ -20,6 +20,7 @@ from harness.engine.optim import ScheduledOptimizer
 from harness.engine.rng import Streams
 from harness.engine.splits import SELECTION, Data, Split, logits_of
 from harness.methods.interface import Batch, Method
+from harness.util.errors import HarnessError
 
 
 class DivergenceError(Exception):
@@ -70,7 +71,11 @@ class Best:
         if self.weights and (value is None or (self.value is not None and value <= self.value)):
             return
         self.value, self.step = value, step
-        self.weights = {name: p.detach().clone() for name, p in encoder.named_parameters().items()}
+        for name, parameter in encoder.named_parameters().items():
+            if name in self.weights:
+                self.weights[name].copy_(parameter.detach())  # in place: there is never a second copy
+            else:
+                self.weights[name] = parameter.detach().clone()
 
 
 class Trainer:
@@ -110,14 +115,16 @@ class Trainer:
 
         Raises:
             DivergenceError: a loss is not finite; the weights are useless.
+            HarnessError: a batch took other passes than the method declares.
             Interrupted: ``check`` raised it.
         """
         self._evaluate_if_due(on_evaluation)  # evaluations that an interrupted attempt did not reach
         while self.step < self.batches:
             for batch in self._rest_of_epoch():
-                start = time.perf_counter()
+                start, skipped = time.perf_counter(), self.encoder.meter.skipped_steps
                 loss = train_batch(self.encoder, self.method, batch, self._optimizer)
-                self._count_batch(loss, time.perf_counter() - start)
+                overflow = self.encoder.meter.skipped_steps > skipped and self._optimizer.can_scale_down
+                self._count_batch(loss, time.perf_counter() - start, overflow)
                 self._evaluate_if_due(on_evaluation)
                 on_batch(loss)
                 self.check()
@@ -178,13 +185,25 @@ class Trainer:
         done = self.step % self.per_epoch
         return shuffled(rows.tokens, rows.rows, size, self.streams.order, self.encoder.device, done)
 
-    def _count_batch(self, loss: float, seconds: float) -> None:
+    def _count_batch(self, loss: float, seconds: float, overflow: bool) -> None:
+        """Count a batch; with ``overflow``, fp16 has left out its step, and the loss says nothing."""
         self.record.train_seconds += seconds
         self.step += 1
-        if not math.isfinite(loss):
+        if not math.isfinite(loss) and not overflow:
             cause = "the loss" if self.encoder.perturbations_finite() else "a perturbation"
             raise DivergenceError(
                 f"{cause} is not finite at batch {self.step} of {self.batches} (loss {loss})"
+            )
+        self._check_passes()
+
+    def _check_passes(self) -> None:
+        """Raise HarnessError unless the counted passes are the declared ones, which budgets are made of."""
+        declared = self.method.passes(self.method.arguments, self.encoder.regression).times(self.step)
+        counted = self.encoder.meter.passes()
+        if counted != declared:
+            raise HarnessError(
+                f"method {self.method.name} declares {declared.as_dict()} for {self.step} batches, but "
+                f"{counted.as_dict()} were counted; correct its `passes`"
             )
 
     def _evaluate_if_due(self, on_evaluation: Callable[[Evaluation], None]) -> None:

@@ -122,12 +122,13 @@ def result_values(result: Result) -> Iterator[tuple[str, float]]:
         yield from ((f"report.{split}.{metric}", value) for metric, value in metrics.items())
     for name, curve in (("curve", result.curve), ("report_curve", result.report_curve)):
         yield from ((f"{name}.{key}", float(value)) for key, value in curve if value is not None)
-    yield from ((f"cost.{key}", float(value)) for key, value in result.cost)
+    yield from ((f"cost.{key}", float(value)) for key, value in result.cost if value is not None)
     yield "cost.forward_equivalents", float(result.cost.passes.forward_equivalents)
     if result.flags.get("chance_p") is not None:
         yield "chance_p", result.flags["chance_p"]
     sizes = result.flags.get("perturbation") or {}
-    yield from ((f"perturbation.{key}", float(value)) for key, value in sizes.items() if key != "resolved")
+    numbers = {key: value for key, value in sizes.items() if key not in ("resolved", "reason")}
+    yield from ((f"perturbation.{key}", float(value)) for key, value in numbers.items() if value is not None)
 
 
 def as_table(rows: list[RunRow]) -> pd.DataFrame:

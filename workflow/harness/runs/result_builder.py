@@ -1,13 +1,10 @@
 """The result of a run: scores, status, cost, hashes of the weights, predictions."""
 
 import hashlib
-import resource
-import sys
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from harness.config.result import Cost, Curve, Result, Status
 from harness.engine.encoder import Encoder, Meter
@@ -22,11 +19,19 @@ from harness.util.files import write_bytes
 
 
 def build_result(
-    plan: Plan, run: Run, session: TrainingSession, logits: dict[str, np.ndarray], cause: str | None
+    plan: Plan,
+    run: Run,
+    session: TrainingSession,
+    logits: dict[str, np.ndarray],
+    cause: str | None,
+    peak: int | None,
 ) -> Result:
-    """Return the result of a run; ``cause`` is the reason why it diverged, or None.
+    """Return the result of a run.
 
-    ``logits`` are [rows, outputs] for each report split, and empty if the run diverged.
+    Args:
+        logits: [rows, outputs] for each report split; empty if the run diverged.
+        cause: why it diverged, or None.
+        peak: largest memory during the run in bytes, None if it is not known.
     """
     cell, report, training = run.cell, session.data.report, session.trainer.record
     status: Status = "diverged"
@@ -49,7 +54,7 @@ def build_result(
         metrics={name: scores(cell.task, report[name].labels, values) for name, values in logits.items()},
         curve=_curve(training, SELECTION, cell.task.primary_metric),
         report_curve=_curve(training, cell.task.primary_split, cell.task.primary_metric),
-        cost=_cost(training, session.encoder.meter, session.encoder.device),
+        cost=_cost(training, session.encoder.meter, peak),
         flags={
             **flags,
             "subset": cell.task.subset(),
@@ -72,7 +77,7 @@ def _curve(training: Training, split: str, metric: str) -> Curve:
     )
 
 
-def _cost(training: Training, meter: Meter, device: torch.device) -> Cost:
+def _cost(training: Training, meter: Meter, peak: int | None) -> Cost:
     return Cost(
         forward_passes=meter.forward,
         backward_passes=meter.backward,
@@ -84,15 +89,8 @@ def _cost(training: Training, meter: Meter, device: torch.device) -> Cost:
         evaluation_passes=training.evaluation_passes,
         train_seconds=round(training.train_seconds, 3),
         evaluation_seconds=round(training.evaluation_seconds, 3),
-        peak_memory_mb=round(_peak_memory_mb(device), 1),
+        peak_memory_mb=None if peak is None else round(peak / 2**20, 1),
     )
-
-
-def _peak_memory_mb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 def weights_hash(encoder: Encoder, head_only: bool = False) -> str:

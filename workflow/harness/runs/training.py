@@ -7,6 +7,7 @@ from dataclasses import asdict
 import numpy as np
 
 from harness.config.result import Evaluation, Result
+from harness.data.tokens import tokens_hash
 from harness.engine.batches import collate
 from harness.engine.optim import ScheduledOptimizer
 from harness.engine.perturbation import Magnitude, last_perturbation, measure
@@ -18,6 +19,7 @@ from harness.runs.checkpoint_schedule import CheckpointSchedule
 from harness.runs.device import configure_torch
 from harness.runs.folder import RunFolder
 from harness.runs.manifest import write_manifest
+from harness.runs.memory import peak_bytes, reset_peak
 from harness.runs.progress import Progress
 from harness.runs.result_builder import build_result, weights_hash, write_predictions
 from harness.runs.session import TrainingSession, open_session
@@ -52,6 +54,7 @@ def train_and_record(
     folder.sweep()
     session = open_session(plan, run.cell, run.seed, micro_batch=micro_batch, stop=stop)
     head = weights_hash(session.encoder, head_only=True)
+    measurable = reset_peak(session.encoder.device)
     trainer, checkpoints = session.trainer, Checkpoints(folder.checkpoints, run.key, lock)
     schedule = CheckpointSchedule(trainer, checkpoints, plan.experiment.checkpoint_minutes)
     schedule.resume()
@@ -67,8 +70,10 @@ def train_and_record(
             except DivergenceError as error:
                 log.warning("%s diverged: %s", run.name, error)
                 cause = str(error)
-            result = build_result(plan, run, session, logits, cause)
-            hashes = {"weights": weights_hash(session.encoder), "head": head, "tokens": run.cell.tokens_key}
+            peak = peak_bytes(session.encoder.device) if measurable else None
+            result = build_result(plan, run, session, logits, cause, peak)
+            tokens = tokens_hash(plan.tokens_folder(run.cell))
+            hashes = {"weights": weights_hash(session.encoder), "head": head, "tokens": tokens}
             size = _perturbation_size(session) if cause is None else None
     except Interrupted:
         where = f"interrupted after batch {trainer.step} of {trainer.batches}"
