@@ -132,6 +132,15 @@ def test_a_model_is_fetched_locked_and_verified(hub: Path, tmp_path: Path) -> No
     assert known.known
     load_tokenizer(model_folder(name, known, fetched), known)
     assert not (fetched / name / "modeling_evil.py").exists()
+    for file, text in (("config.json", '"gelu"'), ("tokenizer_config.json", "true")):
+        before = (fetched / name / file).read_text()
+        assert text in before
+        (fetched / name / file).write_text(before.replace(text, '"relu"' if "gelu" in text else "false"))
+        with pytest.raises(HarnessError, match=f"{file}.*not the declared files"):
+            load_tokenizer(model_folder(name, known, fetched), known)
+        with pytest.raises(HarnessError, match="not the declared files"):
+            fetch_model(name, known, fetched, tmp_path, HubSource(hub))
+        (fetched / name / file).write_text(before)
     with (fetched / name / "model.safetensors").open("ab") as stream:
         stream.write(b"x")
     with pytest.raises(HarnessError, match="not the declared file"):
@@ -200,6 +209,42 @@ def test_after_fetch_a_run_opens_no_socket(hub: Path, mine: Path, tmp_path: Path
 
 def test_the_lock_of_the_project_is_readable() -> None:
     read_locked(CONFIG)
+
+
+def test_another_revision_in_a_task_file_is_fetched_again(hub: Path, mine: Path, tmp_path: Path) -> None:
+    folders = Folders(None, tmp_path / "data")
+    fetch_task(pairs(mine), (mine,), folders, HubSource(hub))
+    first = read_locked(mine).tasks["pairs"]
+    path = hub / "acme" / "sentences" / "pairs" / "train-00000-of-00001.parquet"
+    table = pd.read_parquet(path)
+    table.assign(sentence=table["sentence"] + " changed").to_parquet(path)
+    fetch_task(pairs(mine), (mine,), folders, HubSource(hub))
+    assert read_locked(mine).tasks["pairs"] == first  # the same revision: what is locked counts
+    other = {**PAIRS, "hub": {**PAIRS["hub"], "revision": "v2"}}
+    (mine / "pairs.yaml").write_text(yaml.safe_dump(other))
+    assert pairs(mine).unknown_parts() == ["train", "validation"]
+    fetch_task(pairs(mine), (mine,), folders, HubSource(hub))
+    second = read_locked(mine).tasks["pairs"]
+    assert second.requested == "v2" and second.rows["train"].hash != first.rows["train"].hash
+    assert not pairs(mine).unknown_parts()
+    assert load_splits(pairs(mine), folders)["train"][0].texts[0].endswith("changed")
+
+
+def test_another_revision_of_a_model_is_fetched_again(hub: Path, tmp_path: Path) -> None:
+    name, fetched = "acme--tiny-bert", tmp_path / "models"
+    model = catalogue.model("acme/tiny-bert@main")
+    fetch_model(name, model, fetched, tmp_path, HubSource(hub))
+    first = read_locked(tmp_path).models[name]
+    config = hub / "acme" / "tiny-bert" / "config.json"
+    config.write_text(config.read_text().replace('"gelu"', '"relu"'))
+    fetch_model(name, with_locked_files(model, first), fetched, tmp_path, HubSource(hub))
+    assert read_locked(tmp_path).models[name] == first
+    other = catalogue.model("acme/tiny-bert@v2")
+    assert not with_locked_files(other, first).known
+    fetch_model(name, with_locked_files(other, first), fetched, tmp_path, HubSource(hub))
+    second = read_locked(tmp_path).models[name]
+    assert second.requested == "v2" and second.configuration_sha256 != first.configuration_sha256
+    assert '"relu"' in (fetched / name / "config.json").read_text()
 
 
 def test_lock_and_file_agree_on_who_wins() -> None:

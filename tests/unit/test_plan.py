@@ -6,8 +6,6 @@ import pytest
 import yaml
 
 from harness.config.plan_file import read_plan_file
-from harness.methods.registry import method_class, method_source
-from harness.plan import keys
 from harness.plan.cost import batches, training_passes
 from harness.plan.plan import make_plan, write_plan
 from harness.util.errors import ConfigErrors, HarnessError
@@ -104,10 +102,45 @@ def test_a_changed_setting_touches_exactly_its_runs(tmp_path: Path) -> None:
     assert before.items() <= again.items()
 
 
-def test_title_threads_and_data_root_are_not_in_the_key(tmp_path: Path) -> None:
-    before = [run.key for run in make_plan(experiment(tmp_path)).runs]
-    other = experiment(tmp_path, title="Other words", threads=2, data_root="somewhere", name="other")
-    assert [run.key for run in make_plan(other).runs] == before
+def test_a_name_belongs_to_one_file(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    first = experiment(tmp_path)
+    write_plan(make_plan(first, results))
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(first.read_text())
+    make_plan(copy, results)  # the same content
+    copy.write_text(yaml.safe_dump({**GOOD, "seeds": [9]}))
+    with pytest.raises(HarnessError, match=r"copy.yaml: name: test is taken: .*results.* of .*test.yaml"):
+        make_plan(copy, results)
+    make_plan(copy, tmp_path / "other-results")
+    first.rename(tmp_path / "away.yaml")
+    with pytest.raises(HarnessError, match="no such file"):
+        make_plan(first, results)
+    assert make_plan(copy, results).runs  # the first file is gone: this is it, moved and edited
+
+
+def test_a_later_layer_that_sets_epochs_replaces_steps(tmp_path: Path) -> None:
+    def lengths(**changes: object) -> set[tuple[int | None, int]]:
+        cells = make_plan(
+            experiment(tmp_path, protocol="paper", tasks=["rte"], models=["roberta-large"], **changes)
+        ).cells
+        return {(cell.protocol.steps, cell.protocol.epochs) for cell in cells}
+
+    safe = {"selection": "last", "precision": "fp32"}
+    assert any(steps for steps, _ in lengths(settings=safe))
+    assert lengths(settings={**safe, "epochs": 1}) == {(None, 1)}
+    assert {steps for steps, _ in lengths(settings={**safe, "steps": 7})} == {7}
+
+
+def test_words_of_yaml_1_1_are_no_booleans(tmp_path: Path) -> None:
+    path = tmp_path / "test.yaml"
+    variants = "variants: {freelb: {arguments: {dropout: off}}}"
+    plain = yaml.safe_dump({k: v for k, v in GOOD.items() if k != "variants"})
+    path.write_text(f"{plain}{variants}\n")
+    assert make_plan(path).cells[0].method.arguments.dropout == "off"
+    path.write_text(f"{plain}{variants}\ndeterministic: yes\n")
+    with pytest.raises(ConfigErrors, match="deterministic: expected true or false, got 'yes'"):
+        make_plan(path)
 
 
 def test_an_unchanged_plan_is_not_written_again(tmp_path: Path) -> None:
@@ -115,25 +148,6 @@ def test_an_unchanged_plan_is_not_written_again(tmp_path: Path) -> None:
     path = write_plan(plan)
     first = path.stat().st_mtime_ns
     assert write_plan(make_plan(plan.file, plan.results)).stat().st_mtime_ns == first
-
-
-def test_source_hash_ignores_words_and_sees_meaning(tmp_path: Path) -> None:
-    path = tmp_path / "method.py"
-
-    def digest(text: str) -> str:
-        path.write_text(text)
-        return keys.source_digest(path, {})
-
-    plain = digest('"""Words."""\ndef f(x):\n    """More."""\n    return f"{x} # no comment" + "a"\n')
-    assert plain == digest('def f(x):\n\n    # why\n    return f"{x} # no comment" + "a"\n')
-    assert plain != digest('def f(x):\n    return f"{x} # no comment" + "b"\n')
-    assert plain != digest('def f(x):\n    return f"{x} ! no comment" + "a"\n')
-    assert plain != digest('def f(x):\n    if x:\n        return f"{x} # no comment" + "a"\n')
-
-
-def test_source_hash_follows_imports_inside_the_method_rooms() -> None:
-    files = keys._with_imports(*method_source(method_class("mat")), set())
-    assert {f.name for f in files} == {"game.py", "langevin.py", "__init__.py"}
 
 
 def test_cost_is_passes_times_batches(tmp_path: Path) -> None:
@@ -144,13 +158,6 @@ def test_cost_is_passes_times_batches(tmp_path: Path) -> None:
     assert passes.as_dict() == {
         "forward": 9, "backward": 9, "input_backward": 0, "optimizer_steps": 3,
     }  # fmt: skip
-
-
-def test_a_plain_model_has_other_keys_because_dropout_draws_other_masks(tmp_path: Path) -> None:
-    fast = [run.key for run in make_plan(experiment(tmp_path)).runs]
-    assert [run.key for run in make_plan(experiment(tmp_path, fast=True)).runs] == fast
-    plain = [run.key for run in make_plan(experiment(tmp_path, fast=False)).runs]
-    assert not set(plain) & set(fast)
 
 
 def test_plan_json_is_read_back_as_it_was_written(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from harness.config.experiment import Experiment
 from harness.config.tuning import SETTINGS
 from harness.methods.registry import method_class, method_names
 from harness.methods.search_space import Choice, Range, narrowed, space
-from harness.plan import keys
 from harness.plan.resolve import resolve
 from harness.plan.study import Study
+from harness.runs.history import superseded
 from harness.util.errors import ConfigErrors, HarnessError
 
 
@@ -37,20 +37,6 @@ def test_mat_searches_what_its_authors_did_but_the_seed() -> None:
 @pytest.mark.parametrize("name", method_names())
 def test_no_method_searches_the_seed_or_a_setting(name: str) -> None:
     assert not {"seed", "seeds", *SETTINGS} & method_class(name).search_space.keys()
-
-
-def test_a_search_space_is_no_part_of_a_methods_source(tmp_path: Path) -> None:
-    def source(text: str) -> str:
-        path = tmp_path / "own.py"
-        path.write_text(text)
-        return keys.source_digest(path, {})
-
-    plain = "class A:\n    x = 1\n    research = 2\n"
-    message = (
-        "from harness.methods.search_space import (\n    Range,\n    space,\n)\n"
-        "class A:\n    x = 1\n    search_space = space(\n        x=Range(0, 1),\n    )\n    research = 2\n"
-    )
-    assert source(plain) == source(message) != source(plain.replace("research = 2", "research = 3"))
 
 
 def test_a_dimension_can_be_narrowed_and_never_left() -> None:
@@ -222,6 +208,19 @@ def test_runs_wait_for_the_search_and_then_have_the_key_of_their_values(tmp_path
     assert [c.identity for c in explicit.cells if c.variant == "freelb"] == [cell.identity]
     more = searches.plan(tmp_path, tuning={"trials": 5})
     assert [c.variant for c in more.cells if c.awaits_tuning] == ["vanilla-tuned", "freelb-tuned"]
+
+
+def test_finished_runs_are_not_superseded_while_their_search_waits(tmp_path: Path) -> None:
+    """It may end with the same values again."""
+    made = searches.plan(tmp_path)
+    values = {"learning_rate": 1e-4, "step_size": 0.01, "start": 0.5, "radius": 0.25}
+    tuned_file(made, searches.study(made), values)
+    tuned = [run for run in searches.plan(tmp_path).runs if run.cell.variant == "freelb-tuned"]
+    plain = made.run_folder(tuned[0]).parents[1] / "freelb" / "seed9-00000000"
+    for folder in (made.run_folder(tuned[0]), plain):
+        folder.mkdir(parents=True)
+    more = searches.plan(tmp_path, tuning={"trials": 5})
+    assert list(superseded(more)) == [plain]
 
 
 def tuned_file(made: Any, study: Study, values: dict[str, Any], **changes: Any) -> Path:

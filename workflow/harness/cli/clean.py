@@ -23,11 +23,11 @@ def run(args: argparse.Namespace) -> None:
     """List the folders, then delete them."""
     from harness.runs.history import superseded
     from harness.util.errors import HarnessError
-    from harness.util.lock import is_held
+    from harness.util.lock import holders_of
 
     plan = plan_of(args)
     folders = list(superseded(plan))
-    if busy := [str(path) for path in folders if is_held(path)]:
+    if busy := sorted(map(str, holders_of(folders))):
         raise HarnessError(f"being trained, so nothing was deleted: {', '.join(busy)}")
     for path in folders:
         print(f"{'would delete' if args.dry_run else 'deleted'} {path}")

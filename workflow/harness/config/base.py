@@ -63,6 +63,7 @@ def _explain(kind: type[BaseModel], detail: Any, prefix: str) -> str:
     if detail["type"] == "missing":
         return f"{key}: missing; expected {_expected(kind, path)}"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    message = "true or false" if message == "a valid boolean" else message
     value = f", got {detail['input']!r}" if not isinstance(detail["input"], (dict, BaseModel)) else ""
     return f"{key}: expected {message}{value}" if message != detail["msg"] else f"{key}: {message}{value}"
 

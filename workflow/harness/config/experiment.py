@@ -7,13 +7,16 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from harness.config.base import Strict, check
+from harness.config.protocol import merged
 from harness.config.tuning import Tuning
 from harness.config.yaml_loader import read_yaml
 from harness.util.errors import ConfigErrors
 
 COMPUTING = ("device", "deterministic", "tf32", "fast", "micro_batch", "checkpoint_minutes")
-"""Keys that set how runs are computed. They are part of the provenance; of them only `fast: false` is part
-of the run key, because dropout then draws other masks."""
+"""Keys that set how runs are computed. They are part of the provenance."""
+NUMERIC = {"fast": True, "tf32": False}
+"""Those of them that change numbers, with their defaults: other values are part of the run key. Without fast
+kernels dropout draws other masks, and TF32 has 10 bits."""
 DEFAULT, TUNED = "default", "tuned"
 
 
@@ -121,6 +124,11 @@ class Experiment(Strict):
             raise ValueError("seeds to be 0 or larger")
         return value
 
+    def numeric_changes(self) -> dict[str, bool]:
+        """Return the values in NUMERIC that are not the default."""
+        values = {name: bool(getattr(self, name)) for name in NUMERIC}
+        return {name: value for name, value in values.items() if value != NUMERIC[name]}
+
     def base(self, variant: str) -> str:
         """Return the catalogue's variant that a variant of the experiment is based on."""
         return self.variants[variant].of or variant
@@ -131,7 +139,7 @@ class Experiment(Strict):
         base = self.variants.get(change.of or "", VariantChange())
         layers = [c.arguments for c in (base, change) if isinstance(c.arguments, dict)]
         arguments = {name: value for layer in layers for name, value in layer.items()}
-        return VariantChange(arguments=arguments, settings={**base.settings, **change.settings})
+        return VariantChange(arguments=arguments, settings=merged(base.settings, change.settings))
 
     def source(self, variant: str) -> str:
         """Return the source of a variant's arguments: ``default``, ``tuned``, or the path of a tuned file."""

@@ -18,22 +18,28 @@ from harness.util.errors import ConfigErrors
 from harness.util.files import write_text
 
 NAME = "data.lock.yaml"
+HASHES = ("weights_sha256", "tokenizer_sha256", "configuration_sha256")
 HEAD = "# Written by `harness fetch`: hashes and revisions that task and model files do not state.\n"
 
 
 class LockedTask(Strict):
     """Fetched rows of a task."""
 
-    revision: str | None = Field(default=None, description="commit on the Hub")
+    requested: str | None = Field(default=None, description="revision in the task file")
+    revision: str | None = Field(default=None, description="commit on the Hub that it was")
     rows: dict[str, Rows] = Field(default={}, description="count and hash of each split")
 
 
 class LockedModel(Strict):
     """Fetched files of a model."""
 
-    revision: str | None = Field(default=None, description="commit on the Hub")
+    requested: str | None = Field(default=None, description="revision in the model file")
+    revision: str | None = Field(default=None, description="commit on the Hub that it was")
     weights_sha256: str = Field(pattern=SHA256, description="SHA-256 of model.safetensors")
     tokenizer_sha256: str = Field(pattern=SHA256, description="SHA-256 of tokenizer.json")
+    configuration_sha256: str | None = Field(
+        default=None, pattern=SHA256, description="hash of config.json and of the tokenizer's settings"
+    )
 
 
 class Locked(Strict):
@@ -65,9 +71,14 @@ def write_locked(folder: Path, locked: Locked) -> None:
     write_text(folder / NAME, HEAD + text)
 
 
+def is_outdated(locked: LockedTask | LockedModel, revision: str) -> bool:
+    """Return whether the entry is of another revision than the one that the task or model file requests."""
+    return locked.requested is not None and revision not in (locked.requested, locked.revision)
+
+
 def with_locked_rows(task: Task, locked: LockedTask | None) -> Task:
     """Return ``task`` with the locked counts and hashes of the splits whose hash its file does not state."""
-    if locked is None:
+    if locked is None or (task.hub is not None and is_outdated(locked, task.hub.revision)):
         return task
     rows = dict(task.rows)
     for split, locked_rows in locked.rows.items():
@@ -82,13 +93,9 @@ def with_locked_rows(task: Task, locked: LockedTask | None) -> Task:
 
 def with_locked_files(model: Model, locked: LockedModel | None) -> Model:
     """Return ``model`` with the locked hashes of the files whose hash its model file does not state."""
-    if locked is None:
+    if locked is None or (model.hub is not None and is_outdated(locked, model.hub.revision)):
         return model
-    changes: dict[str, Any] = {
-        key: getattr(locked, key)
-        for key in ("weights_sha256", "tokenizer_sha256")
-        if getattr(model, key) is None
-    }
+    changes: dict[str, Any] = {key: getattr(locked, key) for key in HASHES if getattr(model, key) is None}
     if model.hub is not None and locked.revision is not None:
         changes["hub"] = model.hub.model_copy(update={"revision": locked.revision})
     return model.model_copy(update=changes)

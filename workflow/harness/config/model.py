@@ -38,6 +38,11 @@ class Model(Strict):
     tokenizer_sha256: str | None = Field(
         default=None, pattern=SHA256, description="SHA-256 of tokenizer.json"
     )
+    configuration_sha256: str | None = Field(
+        default=None,
+        pattern=SHA256,
+        description="hash of config.json and of the tokenizer's settings; `fetch` prints it",
+    )
     random: dict[str, Any] | None = Field(
         default=None,
         description="configuration values of a randomly initialised encoder; then only the tokenizer is read",
@@ -60,9 +65,9 @@ class Model(Strict):
 
     @property
     def known(self) -> bool:
-        """Whether the hashes of the weights and of the tokenizer are declared or locked."""
+        """Whether the hashes of weights, tokenizer and configuration are declared or locked."""
         weights = self.random is not None or self.weights_sha256 is not None
-        return weights and self.tokenizer_sha256 is not None
+        return weights and self.tokenizer_sha256 is not None and self.configuration_sha256 is not None
 
     @property
     def encoder_parameters(self) -> int | None:
@@ -71,11 +76,18 @@ class Model(Strict):
 
     def tokenizer_identity(self) -> Any:
         """Return what determines the token ids."""
-        return self.tokenizer_sha256 or {"not fetched": self.hub.model_dump() if self.hub else None}
+        if self.tokenizer_sha256 is None or self.configuration_sha256 is None:
+            return self._not_fetched()
+        return [self.tokenizer_sha256, self.configuration_sha256]
 
     def identity(self) -> dict[str, Any]:
-        """Return what determines the results: weights (or the random configuration) and tokenizer."""
+        """Return what determines the results: weights (or random values), tokenizer, configuration."""
         if self.random is not None:
             return {"random": self.random, "tokenizer": self.tokenizer_identity()}
-        weights = self.weights_sha256 or {"not fetched": self.hub.model_dump() if self.hub else None}
-        return {"weights": weights, "tokenizer": self.tokenizer_identity()}
+        return {
+            "weights": self.weights_sha256 or self._not_fetched(),
+            "tokenizer": self.tokenizer_identity(),
+        }
+
+    def _not_fetched(self) -> dict[str, Any]:
+        return {"not fetched": self.hub.model_dump() if self.hub else None}

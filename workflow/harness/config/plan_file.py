@@ -1,5 +1,6 @@
 """The format of ``results/<experiment>/plan.json``, which the Snakefile, jobs and tables read."""
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -143,3 +144,13 @@ def read_plan_file(path: Path) -> PlanFile:
             f"{display_path(path)}: not a plan of version {SCHEMA_VERSION} ({reason}); "
             "write it again with: harness plan EXPERIMENT"
         ) from None
+
+
+def planned_file(path: Path) -> Path | None:
+    """Return the experiment file that the plan in ``path``, of any version, was made from, if it says so."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    file = content.get("file") if isinstance(content, dict) else None
+    return Path(file) if isinstance(file, str) else None

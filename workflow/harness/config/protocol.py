@@ -1,5 +1,6 @@
 """Protocol: the training settings of a run, except the method and its arguments."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -68,10 +69,27 @@ class Protocol(Strict):
             raise ValueError("selection_rows of 1 or more, since selection is best-on-selection")
         return self
 
+    def identity(self) -> dict[str, object]:
+        """Return the values that determine the results; with ``steps``, the epochs do not."""
+        return self.model_dump(exclude=set() if self.steps is None else {"epochs"})
+
     def times(self, factor: int) -> "Protocol":
         """Return the protocol with its epochs and steps multiplied by ``factor``."""
         steps = None if self.steps is None else self.steps * factor
         return self.model_copy(update={"epochs": self.epochs * factor, "steps": steps})
+
+
+def merged(base: Mapping[str, object], *layers: Mapping[str, object]) -> dict[str, object]:
+    """Return protocol values where each layer overrides the ones before it.
+
+    A layer that sets ``epochs`` and not ``steps`` clears ``steps``, so that the run has that many epochs.
+    """
+    values = dict(base)
+    for layer in layers:
+        if "epochs" in layer and "steps" not in layer:
+            values["steps"] = None
+        values |= layer
+    return values
 
 
 class Where(Strict):

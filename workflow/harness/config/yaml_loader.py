@@ -25,6 +25,14 @@ class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoa
         return mapping
 
 
+# In YAML 1.1, on, off, yes and no are booleans. Here, as in YAML 1.2, they are words, so that `dropout: off`
+# is that value, and labels may be named yes and no.
+BOOLEAN = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != BOOLEAN]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(BOOLEAN, re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 # In YAML 1.1, 2e-4 is a string (2.0e-4 is a number). Here it is a number.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",

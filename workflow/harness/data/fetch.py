@@ -1,14 +1,22 @@
 """``fetch``: download what an experiment needs, verify it, and lock the hashes that no file states."""
 
 import logging
+import shutil
 from pathlib import Path
 
 from harness.config import catalogue
-from harness.config.lockfile import LockedModel, LockedTask, read_locked, write_locked
+from harness.config.lockfile import LockedModel, LockedTask, is_outdated, read_locked, write_locked
 from harness.config.model import Model
 from harness.config.task import Rows, Task
 from harness.data.hub import HubSource
-from harness.data.pretrained import TOKENIZER, WEIGHTS, model_folder, verify
+from harness.data.pretrained import (
+    TOKENIZER,
+    WEIGHTS,
+    model_folder,
+    settings_digest,
+    verify,
+    verify_settings,
+)
 from harness.data.rows import check_rows, rows_hash, to_rows
 from harness.data.sources import Folders, file_of, part_rows
 from harness.util.files import complete_file, complete_folder
@@ -38,7 +46,12 @@ def fetch_task(task: Task, task_folders: catalogue.Folders, folders: Folders, hu
 
 def _fetch_splits(task: Task, splits: list[str], lock_folder: Path, folders: Folders, hub: HubSource) -> None:
     sources = {split: task.source(split, folders.given is not None) for split in splits}
-    absent = [s for s in splits if sources[s] == "Hub" and file_of(task, s, folders.fetched) is None]
+    locked = read_locked(lock_folder)
+    entry = locked.tasks.get(task.name, LockedTask())
+    outdated = task.hub is not None and is_outdated(entry, task.hub.revision)
+    entry = LockedTask() if outdated else entry
+    from_hub = [split for split in splits if sources[split] == "Hub"]
+    absent = [s for s in from_hub if outdated or file_of(task, s, folders.fetched) is None]
     commit = None
     if absent:
         assert task.hub is not None
@@ -53,9 +66,11 @@ def _fetch_splits(task: Task, splits: list[str], lock_folder: Path, folders: Fol
         log.info("task %s, %s: %d rows from the %s", task.name, split, len(rows), sources[split])
     new = {split: rows for split, rows in identities.items() if task.stated(split).hash is None}
     if new:
-        locked = read_locked(lock_folder)
-        entry = locked.tasks.get(task.name, LockedTask())
-        changed = LockedTask(revision=commit or entry.revision, rows={**entry.rows, **new})
+        changed = LockedTask(
+            requested=entry.requested or (task.hub.revision if from_hub and task.hub else None),
+            revision=commit or entry.revision,
+            rows={**entry.rows, **new},
+        )
         write_locked(lock_folder, locked.model_copy(update={"tasks": {**locked.tasks, task.name: changed}}))
         log.info("task %s: locked %s", task.name, ", ".join(new))
 
@@ -76,24 +91,38 @@ def fetch_model(name: str, model: Model, fetched: Path, lock_folder: Path, hub: 
     Raises:
         HarnessError: the files cannot be read, or are not the declared or locked ones.
     """
-    commit = None
-    if model.hub is not None and not (fetched / name).is_dir():
+    locked = read_locked(lock_folder)
+    entry = locked.models.get(name)
+    if entry is not None and model.hub is not None and is_outdated(entry, model.hub.revision):
+        entry = None
+    commit = entry.revision if entry else None
+    if model.hub is not None and (not (fetched / name).is_dir() or (entry is None and name in locked.models)):
         commit = hub.commit(model.hub.repo, model.hub.revision, "model")
         _download_model(model, commit, fetched / name, hub)
     folder = model_folder(name, model, fetched)
-    for file, expected in ((WEIGHTS, model.weights_sha256), (TOKENIZER, model.tokenizer_sha256)):
-        if expected is not None:
-            verify(folder / file, expected)
+    _verify_stated(folder, model)
     log.info("model %s: %s", name, "from its package" if model.package else "fetched")
     if not model.known:
-        locked = read_locked(lock_folder)
-        entry = LockedModel(
+        requested = entry.requested if entry else model.hub.revision if model.hub else None
+        found = LockedModel(
+            requested=requested,
             revision=commit,
             weights_sha256=file_digest(folder / WEIGHTS),
             tokenizer_sha256=file_digest(folder / TOKENIZER),
+            configuration_sha256=settings_digest(folder),
         )
-        write_locked(lock_folder, locked.model_copy(update={"models": {**locked.models, name: entry}}))
-        log.info("model %s: locked %s and %s", name, WEIGHTS, TOKENIZER)
+        write_locked(lock_folder, locked.model_copy(update={"models": {**locked.models, name: found}}))
+        log.info("model %s: locked %s, %s and settings", name, WEIGHTS, TOKENIZER)
+
+
+def _verify_stated(folder: Path, model: Model) -> None:
+    """Compare the files with the hashes that the model file or the lock file states."""
+    if model.weights_sha256 is not None:
+        verify(folder / WEIGHTS, model.weights_sha256)
+    if model.tokenizer_sha256 is not None:
+        verify(folder / TOKENIZER, model.tokenizer_sha256)
+    if model.configuration_sha256 is not None:
+        verify_settings(folder, model)
 
 
 def _download_model(model: Model, commit: str | None, folder: Path, hub: HubSource) -> None:
@@ -104,3 +133,5 @@ def _download_model(model: Model, commit: str | None, folder: Path, hub: HubSour
             from transformers import AutoTokenizer
 
             AutoTokenizer.from_pretrained(building, local_files_only=True).save_pretrained(building)
+        if folder.exists():  # of another revision
+            shutil.rmtree(folder)

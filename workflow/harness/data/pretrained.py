@@ -9,12 +9,14 @@ from harness.config.locations import suggest
 from harness.config.model import Model
 from harness.data.packages import package_file
 from harness.util.errors import HarnessError
-from harness.util.hashing import file_digest
+from harness.util.hashing import digest, file_digest
 
 if TYPE_CHECKING:
     import torch
 
 WEIGHTS, TOKENIZER, CONFIGURATION = "model.safetensors", "tokenizer.json", "config.json"
+SETTINGS = (CONFIGURATION, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+"""Small files that change the computation or the token ids."""
 
 
 def model_folder(name: str, model: Model, fetched: Path) -> Path:
@@ -50,6 +52,7 @@ def load_tokenizer(folder: Path, model: Model) -> Any:
     from transformers import AutoTokenizer
 
     verify(folder / TOKENIZER, model.tokenizer_sha256)
+    verify_settings(folder, model)
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
 
 
@@ -76,6 +79,7 @@ def load_network(folder: Path, model: Model, outputs: int, device: "torch.device
         network = AutoModelForSequenceClassification.from_config(config)
     else:
         verify(folder / WEIGHTS, model.weights_sha256)
+        verify_settings(folder, model)
         network = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=outputs, local_files_only=True, use_safetensors=True, dtype=torch.float32
         )
@@ -116,6 +120,27 @@ def centre_head(network: Any, mean: float) -> None:
     bias = [p for p in network.parameters() if p.numel() == 1][-1]
     with torch.no_grad():
         bias.fill_(mean)
+
+
+def settings_digest(folder: Path) -> str:
+    """Return the hash of the model's and the tokenizer's settings, by file name."""
+    return digest({name: file_digest(folder / name) for name in SETTINGS if (folder / name).is_file()})
+
+
+def verify_settings(folder: Path, model: Model) -> None:
+    """Compare the settings in ``folder`` with the declared or locked ones.
+
+    Raises:
+        HarnessError: they differ, or no hash is declared or locked.
+    """
+    files = ", ".join(name for name in SETTINGS if (folder / name).is_file())
+    expected = model.configuration_sha256
+    if expected is None:
+        raise HarnessError(f"{folder}: {files}: no hash is declared or locked; type: harness fetch")
+    if (actual := settings_digest(folder)) != expected:
+        raise HarnessError(
+            f"{folder}: {files}: hash {actual[:12]}..., expected {expected[:12]}...: not the declared files"
+        )
 
 
 def verify(path: Path, expected: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from harness.config import catalogue
 from harness.config.base import check
 from harness.config.experiment import COMPUTING, Experiment
-from harness.config.protocol import Protocol
+from harness.config.protocol import Protocol, merged
 from harness.config.yaml_loader import read_value
 from harness.methods.registry import method_class
 from harness.plan.resolve import build_method
@@ -102,7 +102,7 @@ def _with_settings(experiment: Experiment, settings: Mapping[str, Any]) -> Exper
         return experiment
     return experiment.model_copy(
         update={
-            "settings": {**experiment.settings, **settings},
+            "settings": merged(experiment.settings, settings),
             "tasks": {name: remaining(values) for name, values in experiment.tasks.items()},
             "models": {name: remaining(values) for name, values in experiment.models.items()},
             "variants": {

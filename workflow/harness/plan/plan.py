@@ -14,13 +14,16 @@ from harness.config.plan_file import (
     PlannedRun,
     PlannedSearch,
     PlannedTask,
+    planned_file,
 )
 from harness.config.tuned import read_records, records_path
+from harness.config.yaml_loader import read_yaml
 from harness.plan.cost import cost_of
 from harness.plan.grid import Cell, Run, runs
 from harness.plan.resolve import resolve
 from harness.plan.searches import ledger_of
 from harness.plan.study import Study
+from harness.util.errors import HarnessError
 from harness.util.files import write_text
 from harness.util.paths import RESULTS, display_path
 
@@ -181,11 +184,32 @@ def make_plan(file: Path, results: Path = RESULTS) -> Plan:
     """Return the plan of the experiment in ``file``.
 
     Raises:
-        HarnessError: the file cannot be read.
+        HarnessError: the file cannot be read, or another file has the same name.
         ConfigErrors: all errors of the experiment.
     """
     experiment = load_experiment(file)
+    check_name(experiment.name, file, results)
     return plan_of(experiment, file, results)
+
+
+def check_name(name: str, file: Path, results: Path) -> None:
+    """Check that the results of the experiment ``name`` belong to ``file``.
+
+    Raises:
+        HarnessError: plan.json was made from another file that still has this name and other content.
+    """
+    folder, file = results / name, file.resolve()
+    other = planned_file(folder / "plan.json")
+    if other is None or not other.is_file() or other.resolve() == file:
+        return
+    if file.is_relative_to(folder.resolve()):  # the copy in a bundle of these results
+        return
+    content = read_yaml(other)
+    if content.get("name") == name and content != read_yaml(file):
+        raise HarnessError(
+            f"{display_path(file)}: name: {name} is taken: {display_path(folder)} has the results of "
+            f"{display_path(other)}; give one of the two files another name"
+        )
 
 
 def plan_of(experiment: Experiment, file: Path, results: Path = RESULTS) -> Plan:

@@ -11,13 +11,13 @@ from harness.config.architectures import unsupported
 from harness.config.base import check
 from harness.config.experiment import Experiment
 from harness.config.model import Model
-from harness.config.protocol import Protocol, ProtocolFile, Rule
+from harness.config.protocol import Protocol, ProtocolFile, Rule, merged
 from harness.config.task import Task
 from harness.data.pretrained import model_folder, model_type
 from harness.methods.interface import Method
 from harness.methods.registry import broken_methods, method_class, method_names, method_source
 from harness.plan.grid import Cell
-from harness.plan.keys import NUMERICS, source_digest
+from harness.plan.keys import identity, source_digest
 from harness.plan.studies import studies_of, variant_errors, with_tuned_arguments
 from harness.plan.study import Study
 from harness.util.errors import ConfigErrors, HarnessError, unknown
@@ -88,7 +88,8 @@ class _Resolver:
         cell, changed = with_tuned_arguments(cells[name], experiment, study, self.tuned, self.source)
         if not changed:
             return cell
-        return replace(cell, identity=self.identity(cell.task, cell.model, cell.protocol, cell.method))
+        model = (cell.model_name, cell.model)
+        return replace(cell, identity=self.identity(cell.task, model, cell.protocol, cell.method))
 
     def lookup(self, key: str, find: Callable[[str], Any], name: str) -> Any:
         """Return ``find(name)``; if it fails, collect its errors and return None."""
@@ -121,37 +122,26 @@ class _Resolver:
         experiment, folders = self.experiment, self.experiment.method_folders()
         entry, change = catalogue.variant(experiment.base(variant), folders), experiment.change(variant)
         rules = base.rules_for(task.lineage, model[0], entry.method)
-        values = base.base()
-        for layer in (
+        values = merged(
+            base.base(),
             *(rule.settings for rule in rules),
             experiment.settings,
             experiment.models[model[0]],
             experiment.tasks[task.name],
             change.settings,
-        ):
-            values |= layer
+        )
         protocol, errors = check(Protocol, values, self.where, f"{task.name}/{model[0]}/{variant}")
         if protocol is None:
             raise ConfigErrors(errors)
         protocol = protocol.times(entry.epochs_times)
         method = build_method(experiment, variant, self.where, rules)
-        identity = self.identity(task, model[1], protocol, method)
-        return Cell(task.name, task, model[0], model[1], variant, method, protocol, identity)
+        key = self.identity(task, model, protocol, method)
+        return Cell(task.name, task, *model, variant, method, protocol, key)
 
-    def identity(self, task: Task, model: Model, protocol: Protocol, method: Method) -> str:
+    def identity(self, task: Task, model: tuple[str, Model], protocol: Protocol, method: Method) -> str:
         """Return the hash of everything that determines a cell's results, except the seed."""
-        return digest(
-            {
-                "task": task.identity(),
-                "model": model.identity(),
-                "protocol": protocol.model_dump(),
-                "method": method.name,
-                "arguments": method.arguments.model_dump(),
-                "source": self.source(method),
-                "numerics": NUMERICS,
-                **({} if self.experiment.fast else {"fast": False}),
-            }
-        )
+        named, computing = (task.name, task.identity()), self.experiment.numeric_changes()
+        return digest(identity(named, model, protocol.identity(), method, self.source(method), computing))
 
     def source(self, method: Method) -> str:
         """Return the hash of a method's source."""

@@ -65,7 +65,8 @@ def studies_of(
         # Arguments that the variant or the experiment sets define the variant and are not searched.
         fixed = {*catalogue.variant(base, experiment.method_folders()).arguments, *change.arguments}
         try:
-            study = make_study(base, group, tuning, fixed, source_of(group[0].method), where)
+            source, computing = source_of(group[0].method), experiment.numeric_changes()
+            study = make_study(base, group, tuning, fixed, source, computing, where)
             studies |= {cell.name: study for cell in group}
         except ConfigErrors as error:
             errors += [message for message in error.errors if message not in errors]

@@ -12,7 +12,7 @@ from harness.config.tuned import Value, Values
 from harness.config.tuning import SETTINGS, Tuning
 from harness.methods.search_space import Choice, Dimension, Space, in_words, narrowed
 from harness.plan.grid import Cell
-from harness.plan.keys import NUMERICS
+from harness.plan.keys import identity
 from harness.util.errors import ConfigErrors, unknown
 from harness.util.hashing import digest
 
@@ -31,6 +31,8 @@ class Study:
     tuning: Tuning
     source: str
     """Hash of the method's source."""
+    computing: Mapping[str, bool]
+    """Changes of how runs are computed that change numbers (``Experiment.numeric_changes``)."""
 
     @property
     def task_name(self) -> str:
@@ -67,14 +69,21 @@ class Study:
         tuning = self.tuning
         return digest(
             {
-                "cells": [_identity(cell, self.source) for cell in self.cells],
+                "cells": [self._identity(cell) for cell in self.cells],
                 "space": {name: dimension.as_json() for name, dimension in self.space.items()},
                 "budget": tuning.kind if tuning.kind == "trials" else tuning.budget,
                 "pruner": tuning.pruner,
                 "seeds": tuning.seeds,
-                "numerics": NUMERICS,
             }
         )
+
+    def _identity(self, cell: Cell) -> dict[str, Any]:
+        """Return everything that a trial on ``cell`` depends on, without the report splits."""
+        protocol = cell.protocol.identity()
+        del protocol["record_report_curve"]
+        task = (cell.task_name, cell.task.identity([cell.task.train]))
+        model = (cell.model_name, cell.model)
+        return identity(task, model, protocol, cell.method, self.source, self.computing)
 
     def defaults(self) -> Values:
         """Return the values of the searched arguments and settings without tuning."""
@@ -104,7 +113,13 @@ def with_values(cell: Cell, values: Mapping[str, Value], where: str) -> Cell:
 
 
 def make_study(
-    variant: str, cells: Sequence[Cell], tuning: Tuning, fixed: set[str], source: str, where: str
+    variant: str,
+    cells: Sequence[Cell],
+    tuning: Tuning,
+    fixed: set[str],
+    source: str,
+    computing: Mapping[str, bool],
+    where: str,
 ) -> Study:
     """Return the study of cells that share model and variant; ``fixed`` arguments are not searched.
 
@@ -113,7 +128,7 @@ def make_study(
             space, or the protocol has no selection split.
     """
     space, errors = _space(variant, cells[0], tuning, fixed, where)
-    study = Study(variant, tuple(cells), space, tuning, source)
+    study = Study(variant, tuple(cells), space, tuning, source, computing)
     errors += [f"{where}: {message}" for cell in cells for message in _default_errors(study, cell)]
     errors += [f"{where}: {message}" for cell in cells for message in _selection_errors(cell)]
     errors += _value_errors(study, f"{where}: tuning")
@@ -199,16 +214,3 @@ def _selection_errors(cell: Cell) -> Iterator[str]:
 
 def _value(cell: Cell, name: str) -> Any:
     return getattr(cell.protocol if name in SETTINGS else cell.method.arguments, name)
-
-
-def _identity(cell: Cell, source: str) -> dict[str, Any]:
-    """Return everything that a trial on ``cell`` depends on, without the report splits."""
-    return {
-        "task": cell.task.identity([cell.task.train]),
-        "name": [cell.task_name, cell.model_name],
-        "model": cell.model.identity(),
-        "protocol": cell.protocol.model_dump(exclude={"record_report_curve"}),
-        "method": cell.method.name,
-        "arguments": cell.method.arguments.model_dump(),
-        "source": source,
-    }

@@ -54,14 +54,18 @@ def differences(old: CellConfig, new: CellConfig) -> list[str]:
 
 
 def superseded(plan: Plan) -> dict[Path, str]:
-    """Return the run folders that are not in the plan any more, and why."""
+    """Return the run folders that are not in the plan any more, and why.
+
+    Runs of a cell that awaits tuning are not among them: the search may end with their arguments again.
+    """
     planned = {plan.run_folder(run) for run in plan.runs}
     cells = {run.cell.name: run.cell for run in plan.runs}
+    awaiting = {name for name, cell in cells.items() if cell.awaits_tuning}
     paths = sorted((plan.folder / "runs").glob("*/*/*/seed*"))
     return {
         path: _reason(plan, cells.get("/".join(path.parts[-4:-1])), path)
         for path in paths
-        if path not in planned
+        if path not in planned and "/".join(path.parts[-4:-1]) not in awaiting
     }
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from harness.util.paths import ROOT
 
@@ -99,7 +98,7 @@ def _bytes(path: Path) -> bytes:
         return b""
 
 
-def commit_text(provenance: Mapping[str, Any]) -> str:
+def commit_text(provenance: Mapping[str, object]) -> str:
     """Return the commit and the state of the working tree, or why git did not report them."""
     commit, problem = provenance.get("commit"), provenance.get("git_error")
     if commit is None:
