@@ -11,6 +11,7 @@ from support import fake_runs, searches
 from harness.config.table import load_tables
 from harness.config.tuned import TrialRecord, read_records, read_tuned, records_path
 from harness.figures.tuning import expected_best, importances, sampled_scores, write_study_figures
+from harness.plan.cost import trial_cost
 from harness.plan.plan import Plan, make_plan, write_plan
 from harness.plan.searches import ledger_of
 from harness.plan.searches import searches as finished_searches
@@ -22,7 +23,7 @@ from harness.tables.table import Numbers
 from harness.tracking.mirror import MirrorCounts, mirror
 from harness.tracking.store import open_store, store_lock
 from harness.tuning import worker
-from harness.tuning.trial import TrialProgress, declared_passes
+from harness.tuning.trial import TrialProgress
 from harness.tuning.tuned_file import write_tuned_file
 
 
@@ -44,7 +45,7 @@ def pretended(
     plan: Plan, cells: Any, seeds: int, progress: TrialProgress, on_evaluation: Any, stop: Any
 ) -> float:
     score = 0.9 - abs(cells[0].protocol.learning_rate - 2e-4) * 100
-    progress.forward_passes, progress.seconds = int(declared_passes(cells, seeds)), 2.0
+    progress.forward_equivalents, progress.seconds = trial_cost(cells, seeds) or 0, 2.0
     for share in (0.5, 1.0):
         progress.scores.append(share * score)
         on_evaluation(share == 1.0)
@@ -70,11 +71,12 @@ def test_the_ledger_tells_what_was_spent_and_gained(folder: Path) -> None:
     rows, numbers, notes = table_of(plan)
     for row, facts in zip(rows, numbers, strict=True):
         records = read_records(records_path(plan.folder / "tuned" / f"{facts['study_name']}.yaml"))
-        assert facts["passes"] == sum(r.passes for r in records) == ledger_of(records).passes
+        spent = sum(r.forward_equivalents or 0 for r in records)
+        assert facts["forward_equivalents"] == spent == ledger_of(records).forward_equivalents
         assert facts["seconds"] == 18.0 and facts["trials"] == 9 == facts["complete"] + facts["pruned"]
         assert row[:3] == [facts["variant"], "9 trials", "9"]
     assert rows[0][-1] == "+1.0 ±0.0 (2/2)" and rows[1][-1] == "+3.0 ±1.4 (2/2)"
-    assert numbers[1]["passes"] > numbers[0]["passes"]  # FreeLB's trials cost more
+    assert numbers[1]["forward_equivalents"] > numbers[0]["forward_equivalents"]  # FreeLB's trials cost more
     assert numbers[0]["defaults_variant"] == "vanilla" and numbers[0]["gain"] == pytest.approx(1.0)
     assert not any("no such variant" in note for note in notes)
 
@@ -118,8 +120,11 @@ def test_mlflow_holds_each_search_and_trial_once_and_nested(folder: Path) -> Non
     for name, parent in parents.items():
         records = read_records(plan.folder / "tuned" / f"{name}.trials.jsonl")
         trials = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-        assert sorted(t.data.metrics["trial.passes"] for t in trials) == sorted(r.passes for r in records)
-        assert parent.data.metrics["ledger.passes"] == sum(r.passes for r in records)
+        assert sorted(t.data.metrics["trial.forward_equivalents"] for t in trials) == sorted(
+            r.forward_equivalents for r in records
+        )
+        spent = sum(r.forward_equivalents for r in records)
+        assert parent.data.metrics["ledger.forward_equivalents"] == spent
         assert {t.data.tags["outcome"] for t in trials} <= {"complete", "pruned"}
     path = plan.folder / "tuned" / "words" / "tiny" / "freelb.trials.jsonl"
     lines = path.read_text().splitlines()
@@ -162,7 +167,7 @@ def record(**changes: Any) -> TrialRecord:
     values = {"outcome": "complete", "defaults": False, "score": 0.5, "last_score": 0.5, **changes}
     return TrialRecord(
         trial=0, worker=1, code={}, values={}, scores=[], forward_passes=1, backward_passes=0,
-        input_backward_passes=0, optimizer_steps=0, evaluation_passes=0, seconds=1.0, passes=1.0, reason="",
+        input_backward_passes=0, optimizer_steps=0, seconds=1.0, forward_equivalents=1, reason="",
         **values,
     )  # fmt: skip
 

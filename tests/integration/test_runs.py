@@ -233,7 +233,7 @@ def test_the_report_split_is_read_along_the_way_only_by_name(tmp_path: Path) -> 
     )
     # Recording changes nothing but the cost: three times 1,000 rows in batches of 64.
     assert recorded.hashes["weights"] == plain.hashes["weights"]
-    assert recorded.cost.evaluation_passes == plain.cost.evaluation_passes + 3 * 16
+    assert recorded.cost.evaluation_examples == plain.cost.evaluation_examples + 3 * 1000
 
 
 def test_choosing_by_the_report_split_reports_the_best_of_its_evaluations(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from support import searches
 
 from harness.config.tuned import TrialRecord, read_records, read_tuned, records_path
 from harness.engine.trainer import DivergenceError, Interrupted
+from harness.plan.cost import trial_cost
 from harness.plan.plan import Plan
 from harness.plan.searches import ledger_of
 from harness.plan.study import Study
@@ -23,7 +24,7 @@ from harness.runs.session import open_session
 from harness.tuning import worker
 from harness.tuning.shared_study import SharedStudy
 from harness.tuning.storage import study_folder
-from harness.tuning.trial import TrialProgress, declared_passes
+from harness.tuning.trial import TrialProgress
 from harness.tuning.tuned_file import write_tuned_file
 from harness.tuning.worker import run_trials
 from harness.util.errors import HarnessError
@@ -60,7 +61,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[[Fake], None]:
         ) -> float:
             if stop:
                 raise Interrupted
-            progress.forward_passes = int(declared_passes(cells, seeds))
+            progress.forward_equivalents = trial_cost(cells, seeds) or 0
             progress.seconds = 1.0
             values = {
                 **cells[0].method.arguments.model_dump(),
@@ -94,13 +95,14 @@ def test_the_ledger_holds_what_the_trials_counted_and_declared(
     study = searches.study(searches.plan(tmp_path, tuning={"trials": 8}))
     assert {r.outcome for r in records} == {"complete", "pruned"} and len(records) == 8
     for r in records:
-        counted = r.forward_passes + 2 * r.backward_passes + r.input_backward_passes
-        whole = declared_passes(study.cells_with(r.values, "test"), 1)
-        assert counted == r.passes > 0
-        assert counted == whole if r.outcome == "complete" else 0 < counted < whole
+        passes = r.forward_passes + 2 * r.backward_passes + r.input_backward_passes
+        whole = trial_cost(study.cells_with(r.values, "test"), 1)
+        assert whole and r.forward_equivalents == 8 * passes > 0  # batches of 8 examples, all complete
+        complete = r.outcome == "complete"
+        assert r.forward_equivalents == whole if complete else 0 < r.forward_equivalents < whole
     ledger = ledger_of(records)
-    assert ledger.passes == sum(r.passes for r in records)
-    assert ledger.evaluation_passes == sum(len(r.scores) for r in records)  # one batch of 48 rows each
+    assert ledger.forward_equivalents == sum(r.forward_equivalents or 0 for r in records)
+    assert ledger.evaluation_examples == 48 * sum(len(r.scores) for r in records)
     assert ledger.trials == 8 and ledger.complete + ledger.pruned == 8
     best = max(r.score for r in records if r.score is not None)
     assert ledger.best == best == records[ledger.best_at - 1].score
@@ -156,7 +158,7 @@ def test_a_killed_worker_is_followed_to_the_same_bits(
     assert len(killed) == 3 and len(settled(records)) == 8
     assert [r.values for r in settled(records)] == [r.values for r in undisturbed[1]]
     assert ledger_of(records).replaced == 3
-    assert ledger_of(records).passes == sum(r.passes for r in records)
+    assert ledger_of(records).forward_equivalents == sum(r.forward_equivalents or 0 for r in records)
 
 
 def forked(work: Callable[[], Any]) -> int:
@@ -265,7 +267,7 @@ def test_another_studys_file_is_kept_aside(tmp_path: Path, fake: Callable[[Fake]
     assert new.with_name(f"freelb.{hash8}.trials.jsonl").read_bytes() == lines
 
 
-def test_equal_passes_are_never_exceeded_and_buy_a_dear_method_fewer_trials(
+def test_equal_cost_is_never_exceeded_and_buys_a_dear_method_fewer_trials(
     tmp_path: Path, fake: Callable[[Fake], None]
 ) -> None:
     fake(close_to(2e-4))
@@ -273,13 +275,13 @@ def test_equal_passes_are_never_exceeded_and_buy_a_dear_method_fewer_trials(
         "vanilla-tuned": {"of": "vanilla", "arguments": "tuned"},
         "mat-tuned": {"of": "mat", "arguments": "tuned"},
     }
-    plan = searches.plan(tmp_path, variants=variants, tuning={"passes": 1200})
+    plan = searches.plan(tmp_path, variants=variants, tuning={"forward_equivalents": 9600})
     counts = {}
     for study in plan.studies():
         records = done(plan, study)[1]
-        spent = ledger_of(records).passes
+        spent = ledger_of(records).forward_equivalents
         counts[study.variant] = len(records)
-        assert 0 < spent <= 1200
+        assert spent and 0 < spent <= 9600
         journal = (study_folder(plan, study) / "journal.log").read_bytes()
         assert run_trials(plan, study, 1, 1) == 0
         assert (study_folder(plan, study) / "journal.log").read_bytes() == journal
@@ -305,7 +307,7 @@ def test_a_trial_over_seeds_and_tasks_is_their_mean(tmp_path: Path) -> None:
     first = records[0]
     assert len(first.scores) == 2 * 2 * 2  # seeds, tasks, evaluations
     assert first.score == pytest.approx(first.scores[-1])
-    assert first.passes == declared_passes(list(study.cells), 2) == 2 * 2 * 4 * 3
+    assert first.forward_equivalents == trial_cost(study.cells, 2) == 2 * 2 * 4 * 8 * 3
     assert read_tuned(path).tasks == ["words", "rotten_tomatoes"] and path.parts[-3] == "all"
     again = searches.planned(tmp_path, {**yaml.safe_load((tmp_path / "toy.yaml").read_text())})
     found = [cell for cell in again.cells if cell.variant == "vanilla-tuned"]
@@ -317,7 +319,7 @@ def test_a_trial_that_diverges_counts_and_is_called_failed(
     tmp_path: Path, fake: Callable[[Fake], None]
 ) -> None:
     def score(values: dict[str, Any]) -> float:
-        if values["learning_rate"] > 5e-5 and values["learning_rate"] != 5e-4:
+        if values["learning_rate"] > 5e-6 and values["learning_rate"] != 5e-4:
             raise DivergenceError("the loss is not finite at batch 2")
         return 0.5
 
@@ -431,4 +433,32 @@ def test_a_trial_whose_memory_runs_out_goes_on_with_fewer_examples_at_a_time(
     study = searches.study(plan, "vanilla")
     (record,) = done(plan, study)[1]
     assert sizes == [None, 4] and len(record.scores) == 2
-    assert record.passes == 2 * declared_passes(list(study.cells), 1)  # what was spent in vain, too
+    assert record.forward_equivalents == trial_cost(study.cells, 1)  # a budget is that of any device
+
+
+def test_killed_trials_are_charged_and_a_cheaper_proposal_may_still_fit(
+    tmp_path: Path, fake: Callable[[Fake], None]
+) -> None:
+    fake(close_to(2e-4))
+    variants = {"freelb": {}, "freelb-tuned": {"of": "freelb", "arguments": "tuned"}}
+    narrow = {"freelb": {"steps": [1, 3, 5]}}
+    plan = searches.plan(tmp_path, variants=variants, tuning={"forward_equivalents": 6000, "space": narrow})
+    (study,) = plan.studies()
+    shared = SharedStudy(plan, study, 1)
+    cheapest = trial_cost(study.cells_with({**study.defaults(), "steps": 1}, "test"), 1)
+    assert cheapest and shared._cheapest == cheapest
+    shared.worker_folder(1).mkdir(parents=True)
+    proposal = shared.ask()
+    assert proposal is not None
+    trial, _ = proposal
+    trial.set_user_attr("record", {"forward_equivalents": 1000})
+    shared.fail(trial, "stopped")
+    records = done(plan, study)[1]
+    charged = sum(r.forward_equivalents or 0 for r in records)
+    assert next(r for r in records if r.outcome == "stopped").forward_equivalents == 1000
+    assert 6000 - cheapest < charged <= 6000  # nothing that fits is left
+
+
+def test_a_budget_below_one_trial_with_the_defaults_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=r"forward_equivalents: expected at least .* one trial .*, got 10"):
+        searches.plan(tmp_path, tuning={"forward_equivalents": 10})

@@ -7,7 +7,7 @@ import yaml
 from support.experiments import toy_plan
 
 from harness.config import catalogue
-from harness.plan.cost import batches, evaluation_passes
+from harness.plan.cost import batches, evaluation_examples, training_cost
 from harness.runs.run_or_resume import run_or_resume
 from harness.util.errors import ConfigErrors, HarnessError
 
@@ -53,12 +53,13 @@ def test_steps_replace_epochs_and_a_warm_up_may_be_counted(tmp_path: Path) -> No
     assert result.curve.evaluations == 3  # after batches 2, 4 and the last one
 
 
-def test_planned_passes_of_evaluations_are_those_that_a_run_counts(tmp_path: Path) -> None:
+def test_planned_examples_are_those_that_a_run_counts(tmp_path: Path) -> None:
     settings = {"epochs": 2, "batch_size": 8, "train_rows": 20, "selection_rows": 100, "max_length": 16}
     for extra in ({}, {"record_report_curve": True, "evaluations_per_epoch": 2}, {"steps": 4}):
         plan = toy_plan(tmp_path, settings={**settings, **extra})
-        counted = run_or_resume(plan, plan.runs[0], threads=1).cost.evaluation_passes
-        assert evaluation_passes(plan.cells[0]) == counted
+        cost = run_or_resume(plan, plan.runs[0], threads=1).cost
+        assert evaluation_examples(plan.cells[0]) == cost.evaluation_examples
+        assert training_cost(plan.cells[0]) == cost.forward_equivalents  # the last batch has 4 examples
 
 
 def test_one_class_among_the_rows_that_are_left_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import yaml
 
 from harness.config.result import Cost, Curve, Result
-from harness.plan.cost import training_passes
+from harness.plan.cost import training_examples, training_passes
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
 from harness.runs.folder import RunFolder
@@ -79,17 +79,20 @@ def _curve(scores: list[float]) -> Curve:
 
 
 def _cost(run: Run, seconds: float) -> Cost:
-    passes = training_passes(run.cell)
-    assert passes is not None and passes.forward_equivalents > 0
+    cell, passes, examples = run.cell, training_passes(run.cell), training_examples(run.cell)
+    assert passes is not None and examples
+    per_batch = cell.method.passes(cell.method.arguments, cell.task.kind == "regression")
     return Cost(
         forward_passes=passes.forward,
         backward_passes=passes.backward,
         input_backward_passes=passes.input_backward,
         optimizer_steps=passes.optimizer_steps,
-        examples=1,
+        examples=examples * per_batch.forward,
+        backward_examples=examples * per_batch.backward,
+        input_backward_examples=examples * per_batch.input_backward,
         tokens=1,
         computed_tokens=1,
-        evaluation_passes=1,
+        evaluation_examples=1,
         train_seconds=seconds,
         evaluation_seconds=1.0,
         peak_memory_mb=100.0,

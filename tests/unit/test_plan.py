@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from harness.config.plan_file import read_plan_file
-from harness.plan.cost import batches, training_passes
+from harness.plan.cost import batches, training_cost, training_passes
 from harness.plan.plan import make_plan, write_plan
 from harness.util.errors import ConfigErrors, HarnessError
 from harness.util.paths import CONFIG
@@ -150,7 +150,18 @@ def test_an_unchanged_plan_is_not_written_again(tmp_path: Path) -> None:
     assert write_plan(make_plan(plan.file, plan.results)).stat().st_mtime_ns == first
 
 
-def test_cost_is_passes_times_batches(tmp_path: Path) -> None:
+def test_cost_counts_examples_not_batches(tmp_path: Path) -> None:
+    """A run with smaller batches, and one with an incomplete last batch, train the same examples."""
+    costs = set()
+    for size in (32, 8, 5):
+        cell = make_plan(experiment(tmp_path, settings={"train_rows": 32, "batch_size": size})).cells[0]
+        costs.add(training_cost(cell))
+    assert costs == {3 * 32 * 3}
+    steps = experiment(tmp_path, settings={"train_rows": 32, "batch_size": 5, "steps": 8})
+    assert training_cost(make_plan(steps).cells[0]) == 3 * (32 + 5)
+
+
+def test_passes_are_those_of_all_batches(tmp_path: Path) -> None:
     cell = make_plan(experiment(tmp_path)).cells[1]
     assert batches(cell) == 3  # 32 rows, batches of 32, 3 epochs
     passes = training_passes(cell)
@@ -164,6 +175,6 @@ def test_plan_json_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     plan = make_plan(experiment(tmp_path), tmp_path / "results")
     path = write_plan(plan)
     assert read_plan_file(path) == plan.as_file()
-    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 1', 1))
-    with pytest.raises(HarnessError, match="not a plan of version 2"):
+    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 1', 1))
+    with pytest.raises(HarnessError, match="not a plan of version 3"):
         read_plan_file(path)

@@ -106,8 +106,8 @@ def test_the_defaults_must_lie_inside_since_they_are_the_first_trial(tmp_path: P
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tuning": {}}, "tuning: expected exactly one budget: trials, passes, seconds"),
-        ({"tuning": {"trials": 3, "passes": 10}}, "exactly one budget"),
+        ({"tuning": {}}, "tuning: expected exactly one budget: trials, forward_equivalents, seconds"),
+        ({"tuning": {"trials": 3, "forward_equivalents": 1e5}}, "exactly one budget"),
         ({"tuning": {"trials": 0}}, "tuning.trials: expected greater than or equal to 1"),
         ({"tuning": {"trials": 2, "workers": 0}}, "tuning.workers"),
         ({"tuning": {"trials": 2, "prunner": "none"}}, "did you mean 'pruner'"),
@@ -148,7 +148,8 @@ def test_a_changed_space_or_budget_is_a_new_study_and_more_trials_are_not(tmp_pa
     first = of(trials=4)
     assert of(trials=9).hash == of(trials=4, workers=3, storage="sqlite:///x.db").hash == first.hash
     others = [
-        of(passes=100), of(passes=200), of(seconds=100), of(trials=4, pruner="none"), of(trials=4, seeds=2),
+        of(forward_equivalents=1e5), of(forward_equivalents=2e5), of(seconds=100),
+        of(trials=4, pruner="none"), of(trials=4, seeds=2),
         of(trials=4, space={"freelb": {"step_size": {"low": 0.01}}}),
         of(trials=4, settings=["learning_rate", "warmup"]),
     ]  # fmt: skip

@@ -127,7 +127,7 @@ def test_equal_compute_takes_the_last_evaluation_that_the_budget_covers(tmp_path
     plan = toy_plan(tmp_path, variants=["vanilla", "freelb", "mat"])
     curves = {
         "vanilla": [(1, 0.4), (2, 0.5)],
-        "freelb": [(2, 0.6), (4, 0.7), (6, 0.8)],  # three times vanilla's passes
+        "freelb": [(2, 0.6), (4, 0.7), (6, 0.8)],  # three times vanilla's cost
         "mat": [(1, 0.6), (2, 0.7)],  # 23.7 times: its first evaluation costs 11.8 vanilla runs
     }
     for run in plan.runs:
@@ -141,11 +141,11 @@ def test_equal_compute_takes_the_last_evaluation_that_the_budget_covers(tmp_path
     assert [row[5] for row in block.rows] == ["reference", "3.00 (1/1)", "23.67 (1/1)"]
 
 
-def test_cost_counts_passes_and_compares_with_vanilla(plan: Plan) -> None:
+def test_cost_counts_examples_and_compares_with_vanilla(plan: Plan) -> None:
     for run in plan.runs:
         plant(plan, run, 0.5, seconds=2.0 * run.seed if run.cell.variant == "vanilla" else 6.0)
     rows = table(plan, "cost").blocks[0].rows
-    assert rows[0][1:3] == ["2 ±0 (3/3)"] * 2 and rows[0][5] == "4.0 ±2.0 (3/3)"
+    assert rows[0][1:3] == ["16 ±0 (3/3)"] * 2 and rows[0][5] == "4.0 ±2.0 (3/3)"
     assert rows[1][4] == "3.00 ±0.00 (3/3)" and rows[1][6] == "1.50 ±0.00 (3/3)"
 
 

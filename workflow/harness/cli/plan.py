@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from harness.plan.plan import Plan
 
 NOTE = """\
-passes: forward passes of a training batch; a backward pass counts 2, one to the input only counts 1
+forward equivalents: forward passes of one example; a backward pass counts 2, one to the input only 1
 GPU-hours: estimated from 2 operations per weight and token (the maximum length if a task states no
 mean) at {:g} TFLOP/s sustained (gpu_tflops)"""
 
@@ -83,22 +83,29 @@ def _print_costs(plan: "Plan", to_do: "list[Run]") -> None:
             [
                 cost.study.name,
                 ", ".join(cost.study.space),
-                f"{cost.study.tuning.amount:,g} {cost.study.tuning.kind}",
-                cost.trial_passes,
+                f"{cost.study.tuning.amount:,g} {cost.study.tuning.kind.replace('_', ' ')}",
+                cost.trial,
                 cost.trials,
-                cost.passes,
+                cost.forward_equivalents,
             ]
             for cost in studies
         ]
-        head = ["study", "tuned", "budget", "passes per trial", "trials", "passes"]
+        head = ["study", "tuned", "budget", "per trial", "trials", "forward equivalents"]
         print(tabulate(lines, headers=head, floatfmt=",.0f", missingval="?"))
         command = suggest("tune", display_path(plan.file), locations=Locations(results=plan.results))
         print(f"studies to do; type: {command}, or start snakemake\n")
     if to_do:
         rows = [
-            [cost.task, cost.model, cost.runs, cost.passes, cost.evaluation_passes, cost.gpu_hours]
+            [
+                cost.task,
+                cost.model,
+                cost.runs,
+                cost.forward_equivalents,
+                cost.evaluation_examples,
+                cost.gpu_hours,
+            ]
             for cost in runs_costs(plan, to_do)
         ]
-        head = ["task", "model", "to do", "passes", "evaluation passes", "GPU-hours"]
+        head = ["task", "model", "to do", "forward equivalents", "evaluated examples", "GPU-hours"]
         print(tabulate(rows, headers=head, floatfmt=",.0f", missingval="?"))
         print(NOTE.format(plan.experiment.gpu_tflops) + "\n")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.config.base import Strict
 from harness.config.experiment import Experiment
@@ -13,7 +13,7 @@ from harness.config.task import Metric
 from harness.util.errors import HarnessError
 from harness.util.paths import display_path
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 
 
 class PlannedTask(Strict):
@@ -42,8 +42,10 @@ class Ledger(Strict):
     pruned: int = Field(description="trials that the pruner stopped")
     failed: int = Field(description="trials without a score")
     replaced: int = Field(description="trials that were killed, stopped or in error and were replaced")
-    passes: float = Field(description="training cost of all records, in forward equivalents")
-    evaluation_passes: int = Field(description="forward passes of evaluations")
+    forward_equivalents: int | None = Field(
+        description="training cost of all records; null if one is older and counts batches"
+    )
+    evaluation_examples: int | None = Field(description="examples in evaluations; null likewise")
     seconds: float = Field(description="duration of all records")
     best: float | None = Field(description="best score on the selection split")
     best_at: int | None = Field(description="position of the best trial among those that count, from 1")
@@ -73,9 +75,9 @@ class PlannedCost(Strict):
     backward: int | None = Field(None, description="backward passes to the parameters")
     input_backward: int | None = Field(None, description="backward passes to the embeddings alone")
     optimizer_steps: int | None = Field(None, description="optimizer steps")
-    evaluation_passes: int | None = Field(description="forward passes of evaluations")
-    forward_equivalents: float | None = Field(
-        description="training cost in units of one forward pass of a batch"
+    evaluation_examples: int | None = Field(description="examples in evaluations")
+    forward_equivalents: int | None = Field(
+        description="training cost in units of one forward pass of one example"
     )
     gpu_hours: float | None = Field(description="estimated duration on one GPU")
 
@@ -106,16 +108,38 @@ class PlannedRun(Strict):
     folder: str = Field(description="path of the run folder")
 
 
+def _with_examples(cell: dict[str, Any]) -> dict[str, Any]:
+    """Return a cell of version 2 with its cost in examples, as if all batches were complete."""
+    cost = {name: value for name, value in cell["cost"].items() if name != "evaluation_passes"}
+    passes, size = cost["forward_equivalents"], cell["protocol"]["batch_size"]
+    cost |= {"forward_equivalents": None if passes is None else round(passes * size)}
+    tuning = cell.get("tuning")
+    if tuning and (ledger := tuning["ledger"]):
+        counted = ("passes", "evaluation_passes")
+        ledger = {name: value for name, value in ledger.items() if name not in counted}
+        tuning = {**tuning, "ledger": {**ledger, "forward_equivalents": None, "evaluation_examples": None}}
+    return {**cell, "cost": {**cost, "evaluation_examples": None}, "tuning": tuning}
+
+
 class PlanFile(Strict):
     """The content of plan.json."""
 
-    schema_version: Literal[2] = Field(default=SCHEMA_VERSION, description="version of this format")
+    schema_version: Literal[3] = Field(default=SCHEMA_VERSION, description="version of this format")
     experiment: Experiment = Field(description="the experiment with its defaults")
     file: str = Field(description="path of the experiment file")
     tasks: dict[str, PlannedTask] = Field(description="tasks by name")
     models: dict[str, PlannedModel] = Field(description="models by name")
     cells: dict[str, PlannedCell] = Field(description="cells by task/model/variant")
     runs: list[PlannedRun] = Field(description="all runs, in the order of cells and seeds")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_version_2(cls, content: Any) -> Any:
+        """Convert a plan of version 2, which counts costs in passes of batches."""
+        if not isinstance(content, dict) or content.get("schema_version") != 2:
+            return content
+        cells = {name: _with_examples(cell) for name, cell in content["cells"].items()}
+        return {**content, "schema_version": SCHEMA_VERSION, "cells": cells}
 
     @property
     def variants(self) -> list[str]:

@@ -1,11 +1,12 @@
 """The formats of ``result.json``, the result of a run, and of a line of ``metrics.jsonl``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.methods.interface import PassCount
+from harness.methods.interface import forward_equivalents
 
 Status = Literal["ok", "collapsed", "diverged"]
 RENAMED_FLAGS = {"seen": "contamination", "cut_texts": "truncated"}
@@ -44,11 +45,15 @@ class Cost(_Record):
     input_backward_passes: int = Field(description="backward passes only to the perturbation")
     optimizer_steps: int
     examples: int = Field(description="examples in all forward passes")
+    backward_examples: int = Field(description="examples in all backward passes to the parameters")
+    input_backward_examples: int = Field(description="examples in all backward passes to the perturbation")
     tokens: int = Field(description="real tokens in all forward passes")
     computed_tokens: int = Field(
         description="tokens in all forward passes, including padding that was computed"
     )
-    evaluation_passes: int = Field(description="forward passes of all evaluations, including the final one")
+    evaluation_examples: int | None = Field(
+        description="examples in all evaluations, including the final one; null in results of version 1 and 2"
+    )
     train_seconds: float
     evaluation_seconds: float
     peak_memory_mb: float | None = Field(
@@ -56,17 +61,27 @@ class Cost(_Record):
     )
 
     @property
-    def passes(self) -> PassCount:
-        """The passes and optimizer steps of training."""
-        return PassCount(
-            self.forward_passes, self.backward_passes, self.input_backward_passes, self.optimizer_steps
-        )
+    def forward_equivalents(self) -> int:
+        """Cost of training in units of one forward pass of one example."""
+        return forward_equivalents(self.examples, self.backward_examples, self.input_backward_examples)
+
+
+def with_examples(cost: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return the cost of a result of version 1 or 2, which counts backward passes in batches, with examples.
+
+    Every batch of a run takes the same passes, so the numbers are exact.
+    """
+    known = {name: value for name, value in cost.items() if name != "evaluation_passes"}
+    size = (known["examples"] or 0) / (known["forward_passes"] or 1)
+    for kind in ("backward", "input_backward"):
+        known[f"{kind}_examples"] = round(size * (known[f"{kind}_passes"] or 0))
+    return {**known, "evaluation_examples": None}
 
 
 class Result(_Record):
     """The result of one run. A metric that is not defined is absent, never NaN."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     run_key: str
     experiment: str
     task: str
@@ -91,12 +106,12 @@ class Result(_Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_version_1(cls, content: Any) -> Any:
-        """Convert a result of version 1, which has other names for two flags."""
-        if not isinstance(content, dict) or content.get("schema_version") != 1:
+    def _from_earlier(cls, content: Any) -> Any:
+        """Convert a result of version 1, which has other names for two flags, or of version 2."""
+        if not isinstance(content, dict) or content.get("schema_version") not in (1, 2):
             return content
         flags = {RENAMED_FLAGS.get(name, name): value for name, value in content.get("flags", {}).items()}
-        return {**content, "schema_version": 2, "flags": flags}
+        return {**content, "schema_version": 3, "flags": flags, "cost": with_examples(content["cost"])}
 
     def timeless(self) -> dict[str, Any]:
         """Return the result without time and memory, in which two equal runs may differ."""

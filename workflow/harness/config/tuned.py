@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.config.base import Strict, check
 from harness.config.yaml_loader import read_yaml
@@ -83,10 +83,22 @@ class TrialRecord(Strict):
     backward_passes: int
     input_backward_passes: int
     optimizer_steps: int
-    evaluation_passes: int
     seconds: float
-    passes: float = Field(description="training cost in forward equivalents")
+    forward_equivalents: int | None = Field(
+        default=None, description="training cost in forward passes of one example; null in older records"
+    )
+    evaluation_examples: int | None = Field(
+        default=None, description="examples in evaluations; null in older records"
+    )
     reason: str = Field(description="reason of a failure; otherwise empty")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_batches(cls, content: Any) -> Any:
+        """Leave out costs that count batches: their size is not in the record."""
+        if not isinstance(content, dict):
+            return content
+        return {name: value for name, value in content.items() if name not in ("passes", "evaluation_passes")}
 
 
 def records_path(tuned: Path) -> Path:

@@ -1,6 +1,6 @@
 """The ``tuning`` block of an experiment: budget, workers, pruner, storage and search space."""
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -16,15 +16,19 @@ SETTINGS = {
     "clip_norm": Range(0.0, 10.0),
 }
 """Protocol values that can be searched, each with its widest range. They apply to every method."""
-KINDS = ("trials", "passes", "seconds")
+COST = "forward_equivalents"
+KINDS = ("trials", COST, "seconds")
 
 
 class Tuning(Strict):
     """How the variants with ``arguments: tuned`` are tuned. Every method gets the same budget."""
 
+    renamed: ClassVar = {"passes": "forward_equivalents, which counts examples: multiply by the batch size"}
     trials: int | None = Field(default=None, ge=1, description="budget: trials of each study")
-    passes: float | None = Field(
-        default=None, gt=0, description="budget: training cost of each study, in forward equivalents"
+    forward_equivalents: float | None = Field(
+        default=None,
+        gt=0,
+        description="budget: training cost of each study, in forward passes of one example",
     )
     seconds: float | None = Field(
         default=None, gt=0, description="budget: seconds of all trials of a study together"
@@ -77,7 +81,7 @@ class Tuning(Strict):
 
     @property
     def kind(self) -> str:
-        """Unit of the budget: trials, passes or seconds."""
+        """Unit of the budget, one of KINDS."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @property

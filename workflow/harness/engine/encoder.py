@@ -37,6 +37,9 @@ class Meter:
     skipped_steps: int = 0
     """Steps that fp16 left out because a scaled gradient overflowed."""
     examples: int = 0
+    """Examples in all forward passes; the next two count those in backward passes."""
+    backward_examples: int = 0
+    input_backward_examples: int = 0
     tokens: int = 0
     computed_tokens: int = 0
 
@@ -90,7 +93,7 @@ class Encoder:
         self._takes_types = getattr(network.config, "type_vocab_size", 0) > 1
         self._finite: list[Tensor] = []
         self._shared_masks: list[Tensor] | None = None
-        self._backward_kind = "backward"
+        self._input_only = False
         self._replaced = _Inputs()
         self._embedding_output: Tensor | None = None
         self._last_hidden: Tensor | None = None
@@ -190,12 +193,12 @@ class Encoder:
 
     def input_gradient(self, loss: Tensor, perturbation: Tensor) -> Tensor:
         """Return the gradient with respect to ``perturbation`` only; weight gradients are not computed."""
-        self._backward_kind = "input_backward"
+        self._input_only = True
         try:
             scaled = loss if self.loss_scale is None else self.loss_scale.up(loss)
             (gradient,) = torch.autograd.grad(scaled, [perturbation])
         finally:
-            self._backward_kind = "backward"
+            self._input_only = False
         return gradient
 
     def perturbations_finite(self) -> bool:
@@ -221,8 +224,14 @@ class Encoder:
         self.meter.tokens += batch.tokens
         self.meter.computed_tokens += batch.input_ids.numel() if self.padded else batch.tokens
 
-    def _count_backward(self, _: Tensor) -> None:
-        setattr(self.meter, self._backward_kind, getattr(self.meter, self._backward_kind) + 1)
+    def _count_backward(self, gradient: Tensor) -> None:
+        meter, examples = self.meter, len(gradient)
+        if self._input_only:
+            meter.input_backward += 1
+            meter.input_backward_examples += examples
+        else:
+            meter.backward += 1
+            meter.backward_examples += examples
 
     def _record_perturbation(
         self, batch: Batch, inputs_embeds: Tensor | None, embedding_output: Tensor | None

@@ -62,14 +62,13 @@ def split_off_selection(tokens: Tokens, protocol: Protocol) -> tuple[Split, Spli
 
 def logits_of(
     encoder: Encoder, tokens: Tokens, rows: np.ndarray, batch_size: int, check: Callable[[], None]
-) -> tuple[np.ndarray, int]:
-    """Return the logits of ``rows``, [n, C], in their order, and the number of forward passes.
+) -> np.ndarray:
+    """Return the logits of ``rows``, [n, C], in their order.
 
     The counts of training do not change. ``check`` is called before each batch and may raise.
     """
     result: np.ndarray | None = None
-    meter = Meter()
-    training_meter, encoder.meter = encoder.meter, meter
+    training_meter, encoder.meter = encoder.meter, Meter()
     encoder.network.eval()
     try:
         with torch.inference_mode():
@@ -82,4 +81,4 @@ def logits_of(
     finally:
         encoder.meter = training_meter
     assert result is not None
-    return result, meter.forward
+    return result

@@ -36,7 +36,7 @@ class Training:
     """The record of a training."""
 
     evaluations: list[Evaluation] = field(default_factory=list)
-    evaluation_passes: int = 0
+    evaluation_examples: int = 0
     selected_step: int = 0
     """Number of batches after which the reported weights were taken."""
     train_seconds: float = 0.0
@@ -136,11 +136,11 @@ class Trainer:
             self.record.selected_step = self._best.step
 
     def evaluate(self, split: Split) -> np.ndarray:
-        """Return the logits of a split, [n, C]; time and passes are added to the record."""
+        """Return the logits of a split, [n, C]; time and examples are added to the record."""
         start = time.perf_counter()
-        logits, passes = logits_of(self.encoder, split.tokens, split.rows, EVALUATION_BATCH, self.check)
+        logits = logits_of(self.encoder, split.tokens, split.rows, EVALUATION_BATCH, self.check)
         self.record.evaluation_seconds += time.perf_counter() - start
-        self.record.evaluation_passes += passes
+        self.record.evaluation_examples += len(logits)
         return logits
 
     def state(self) -> State:

@@ -21,7 +21,7 @@ Point = tuple[float, float]
 def draw_passes(plan: PlanFile, runs: list[RunRow], statistics: Statistics, path: Path) -> str:
     """Draw the figure; return its caption."""
     styles, counts = styles_of(plan), []
-    unit = "a vanilla run" if DEFAULT in styles else "forward passes"
+    unit = "a vanilla run" if DEFAULT in styles else "forward passes of one example"
     with panels(path, plan) as all_axes:
         for (task, model), axes in all_axes.items():
             base = _vanilla_cost(runs_of(runs, task, model, DEFAULT)) or 1.0
@@ -39,11 +39,11 @@ def draw_passes(plan: PlanFile, runs: list[RunRow], statistics: Statistics, path
                     _point(axes, means[-1], statistics.get((task, model, variant, "")), style, variant)
             _front(axes, means)
             axes.set_ylabel(f"{plan.tasks[task].primary_metric} (%)")
-            axes.set_xlabel(f"training passes ({'× vanilla' if base != 1.0 else 'forward passes'})")
+            axes.set_xlabel(f"training cost ({'× vanilla' if base != 1.0 else 'forward equivalents'})")
             _scale(axes, means)
     return (
-        f"Score on the report split against training passes, in units of {unit} (a backward pass counts two "
-        "forward passes, one to the perturbation only counts one); "
+        f"Score on the report split against training cost, in units of {unit} (every pass counts its "
+        "examples; a backward pass counts two forward passes, one to the perturbation only counts one); "
         f"{count_text(counts)} runs per point. Bars: 95 % intervals over seeds and examples. Dashed: best "
         "mean score for a cost."
     )

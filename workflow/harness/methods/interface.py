@@ -32,6 +32,15 @@ Perturbs = Literal["words", "embedded", "embedded-twice"]
 """
 
 
+def forward_equivalents(forward: int, backward: int, input_backward: int) -> int:
+    """Return the cost in forward passes: a backward pass counts 2, one to the input only counts 1.
+
+    The arguments are numbers of examples, or of passes that each example takes: batches of different sizes
+    are compared by their examples.
+    """
+    return forward + 2 * backward + input_backward
+
+
 @dataclass(frozen=True)
 class PassCount:
     """Passes of one batch through the encoder, and optimizer steps."""
@@ -45,8 +54,8 @@ class PassCount:
 
     @property
     def forward_equivalents(self) -> int:
-        """Cost in units of one forward pass: a backward pass counts 2, one to the input only counts 1."""
-        return self.forward + 2 * self.backward + self.input_backward
+        """Cost of each example, in units of one forward pass of it."""
+        return forward_equivalents(self.forward, self.backward, self.input_backward)
 
     def times(self, count: int) -> PassCount:
         """Return the passes of ``count`` such steps."""

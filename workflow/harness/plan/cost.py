@@ -1,20 +1,26 @@
-"""Cost of a run in passes and GPU-hours, estimated before it starts."""
+"""Cost of a run in forward equivalents and GPU-hours, estimated before it starts."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.config.protocol import EVALUATION_BATCH
 from harness.methods.interface import PassCount
 from harness.plan.grid import Cell
 
 
 def batches_per_epoch(cell: Cell) -> int | None:
     """Return the number of training batches per epoch, or None if the row count is unknown."""
+    rows = training_rows(cell)
+    return None if rows is None else math.ceil(rows / cell.protocol.batch_size)
+
+
+def training_rows(cell: Cell) -> int | None:
+    """Return the number of training rows, or None if the row count is unknown."""
     rows = cell.task.count(cell.task.train)
     if rows is None:
         return None
     available = rows - cell.protocol.selection_rows
-    return math.ceil(min(available, cell.protocol.train_rows or available) / cell.protocol.batch_size)
+    return min(available, cell.protocol.train_rows or available)
 
 
 def batches(cell: Cell) -> int | None:
@@ -31,6 +37,31 @@ def training_passes(cell: Cell) -> PassCount | None:
     return None if count is None else cell.method.passes(cell.method.arguments, regression).times(count)
 
 
+def training_examples(cell: Cell) -> int | None:
+    """Return the examples of all training batches, or None if the row count is unknown."""
+    rows, count, per_epoch = training_rows(cell), batches(cell), batches_per_epoch(cell)
+    if rows is None or count is None or per_epoch is None:
+        return None
+    epochs, rest = divmod(count, per_epoch)
+    return epochs * rows + min(rest * cell.protocol.batch_size, rows)
+
+
+def training_cost(cell: Cell) -> int | None:
+    """Return the cost of training in forward equivalents of examples, or None if the row count is unknown."""
+    examples = training_examples(cell)
+    if examples is None:
+        return None
+    passes = cell.method.passes(cell.method.arguments, cell.task.kind == "regression")
+    return examples * passes.forward_equivalents
+
+
+def trial_cost(cells: Sequence[Cell], seeds: int) -> int | None:
+    """Return the cost of a trial, which trains each cell with each seed, or None if it is unknown."""
+    costs = [training_cost(cell) for cell in cells]
+    known = [cost for cost in costs if cost is not None]
+    return seeds * sum(known) if len(known) == len(costs) else None
+
+
 def evaluation_points(cell: Cell) -> int | None:
     """Return the largest number of evaluations during training, or None if the row count is unknown."""
     per_epoch, total = batches_per_epoch(cell), batches(cell)
@@ -39,17 +70,16 @@ def evaluation_points(cell: Cell) -> int | None:
     return min(per_epoch, cell.protocol.evaluations_per_epoch) * math.ceil(total / per_epoch)
 
 
-def evaluation_passes(cell: Cell) -> int | None:
-    """Return the forward passes of all evaluations of a run, or None if a row count is unknown."""
+def evaluation_examples(cell: Cell) -> int | None:
+    """Return the examples in all evaluations of a run, or None if a row count is unknown."""
     points = evaluation_points(cell)
     counts = {split: cell.task.count(split) for split in cell.task.report}
     if points is None or None in counts.values():
         return None
-    passes = {split: math.ceil((count or 0) / EVALUATION_BATCH) for split, count in counts.items()}
-    per_point = math.ceil(cell.protocol.selection_rows / EVALUATION_BATCH)
+    per_point = cell.protocol.selection_rows
     if cell.protocol.record_report_curve or cell.protocol.selection == "best-on-report":
-        per_point += passes[cell.task.primary_split]
-    return per_point * points + sum(passes.values())
+        per_point += counts[cell.task.primary_split] or 0
+    return per_point * points + sum(count or 0 for count in counts.values())
 
 
 @dataclass(frozen=True)
@@ -57,13 +87,11 @@ class Cost:
     """Estimated cost of one run. A value is None if row counts or the model size are unknown."""
 
     training: PassCount | None
+    forward_equivalents: int | None
+    """Training cost in units of one forward pass of one example."""
     evaluation: int | None
+    """Examples in all evaluations."""
     gpu_hours: float | None
-
-    @property
-    def forward_equivalents(self) -> float | None:
-        """Training cost in units of one forward pass of a training batch."""
-        return None if self.training is None else float(self.training.forward_equivalents)
 
 
 def cost_of(cell: Cell, tflops: float) -> Cost:
@@ -72,10 +100,10 @@ def cost_of(cell: Cell, tflops: float) -> Cost:
     A forward pass takes two operations per weight of the encoder's matrices and per token. The tokens per
     example are the task's mean, or the maximum length if the task states no mean.
     """
-    training, evaluation = training_passes(cell), evaluation_passes(cell)
+    passes, training, evaluation = training_passes(cell), training_cost(cell), evaluation_examples(cell)
     weights = cell.model.encoder_parameters
     if training is None or evaluation is None or weights is None:
-        return Cost(training, evaluation, None)
+        return Cost(passes, training, evaluation, None)
     tokens = min(cell.task.tokens or cell.protocol.max_length, cell.protocol.max_length)
-    examples = training.forward_equivalents * cell.protocol.batch_size + evaluation * EVALUATION_BATCH
-    return Cost(training, evaluation, 2 * weights * tokens * examples / (tflops * 1e12) / 3600)
+    operations = 2 * weights * tokens * (training + evaluation)
+    return Cost(passes, training, evaluation, operations / (tflops * 1e12) / 3600)

@@ -150,7 +150,7 @@ class Plan:
             tuning=self._planned_search(cell),
             cost=PlannedCost(
                 **(cost.training.as_dict() if cost.training else {}),
-                evaluation_passes=cost.evaluation,
+                evaluation_examples=cost.evaluation,
                 forward_equivalents=cost.forward_equivalents,
                 gpu_hours=cost.gpu_hours,
             ),

@@ -1,5 +1,6 @@
 """Finished studies of an experiment: tuned files, their trials, and a summary of cost and scores."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +46,15 @@ def ledger_of(records: list[TrialRecord]) -> Ledger:
         pruned=sum(record.outcome == "pruned" for record in trials),
         failed=sum(record.outcome == "failed" for record in trials),
         replaced=len(records) - len(trials),
-        passes=sum(record.passes for record in records),
-        evaluation_passes=sum(record.evaluation_passes for record in records),
+        forward_equivalents=_sum(record.forward_equivalents for record in records),
+        evaluation_examples=_sum(record.evaluation_examples for record in records),
         seconds=round(sum(record.seconds for record in records), 1),
         best=best,
         best_at=None if best is None else scores.index(best) + 1,
         defaults=next((record.score for record in trials if record.defaults), None),
     )
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    known = list(values)
+    return None if None in known else sum(value for value in known if value is not None)

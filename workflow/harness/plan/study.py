@@ -9,8 +9,9 @@ from typing import Any
 from harness.config.base import check
 from harness.config.protocol import Protocol
 from harness.config.tuned import Value, Values
-from harness.config.tuning import SETTINGS, Tuning
+from harness.config.tuning import COST, SETTINGS, Tuning
 from harness.methods.search_space import Choice, Dimension, Space, in_words, narrowed
+from harness.plan.cost import trial_cost
 from harness.plan.grid import Cell
 from harness.plan.keys import identity
 from harness.util.errors import ConfigErrors, unknown
@@ -132,6 +133,7 @@ def make_study(
     errors += [f"{where}: {message}" for cell in cells for message in _default_errors(study, cell)]
     errors += [f"{where}: {message}" for cell in cells for message in _selection_errors(cell)]
     errors += _value_errors(study, f"{where}: tuning")
+    errors += _budget_errors(study, f"{where}: tuning")
     if not errors and not any(_varies(d) for d in space.values()):
         errors.append(
             f"{where}: tuning.space.{variant}: expected at least one value to search, got an empty space; "
@@ -202,6 +204,16 @@ def _value_errors(study: Study, where: str) -> list[str]:
             except ConfigErrors as error:
                 errors += error.errors
     return errors
+
+
+def _budget_errors(study: Study, where: str) -> Iterator[str]:
+    """Yield the error of a budget in which not even the first trial, with the defaults, fits."""
+    needed = trial_cost(study.cells, study.tuning.seeds)
+    if study.tuning.kind == COST and needed is not None and needed > study.tuning.amount:
+        yield (
+            f"{where}.{COST}: expected at least {needed:,}, the cost of one trial of {study.variant} "
+            f"with the defaults, got {study.tuning.amount:,g}"
+        )
 
 
 def _selection_errors(cell: Cell) -> Iterator[str]:

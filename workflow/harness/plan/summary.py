@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.config.tuning import Tuning
-from harness.methods.interface import PassCount
-from harness.plan.cost import Cost, cost_of, training_passes
+from harness.config.tuning import COST
+from harness.plan.cost import Cost, cost_of, trial_cost
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
 from harness.plan.study import Study
@@ -19,26 +18,20 @@ class StudyCost:
     """
 
     study: Study
-    trial_passes: float | None
+    trial: float | None
     """Forward equivalents of one trial."""
     trials: float | None
-    passes: float | None
-    """Forward equivalents of all trials."""
+    forward_equivalents: float | None
+    """Of all trials."""
 
 
 def study_cost(study: Study) -> StudyCost:
     """Return the estimated cost of ``study``."""
-    costs = [training_passes(cell) for cell in study.cells]
-    trial = _trial_passes(costs, study.tuning)
+    trial = trial_cost(study.cells, study.tuning.seeds)
     kind, amount = study.tuning.kind, study.tuning.amount
-    trials = {"trials": amount, "passes": amount // trial if trial else None}
-    passes = {"trials": amount * trial if trial else None, "passes": amount}
-    return StudyCost(study, trial, trials.get(kind), passes.get(kind))
-
-
-def _trial_passes(costs: Sequence[PassCount | None], tuning: Tuning) -> float | None:
-    counts = [cost.forward_equivalents for cost in costs if cost is not None]
-    return sum(counts) * tuning.seeds if len(counts) == len(costs) else None
+    trials = {"trials": amount, COST: amount // trial if trial else None}
+    costs = {"trials": amount * trial if trial else None, COST: amount}
+    return StudyCost(study, trial, trials.get(kind), costs.get(kind))
 
 
 @dataclass(frozen=True)
@@ -48,9 +41,9 @@ class RunsCost:
     task: str
     model: str
     runs: int
-    passes: float | None
-    """Forward equivalents of training."""
-    evaluation_passes: float | None
+    forward_equivalents: float | None
+    """Of training."""
+    evaluation_examples: float | None
     gpu_hours: float | None
 
 
@@ -67,8 +60,8 @@ def runs_costs(plan: Plan, runs: Sequence[Run]) -> list[RunsCost]:
             task,
             model,
             runs=len(group),
-            passes=_sum(cost.forward_equivalents for cost in group),
-            evaluation_passes=_sum(cost.evaluation for cost in group),
+            forward_equivalents=_sum(cost.forward_equivalents for cost in group),
+            evaluation_examples=_sum(cost.evaluation for cost in group),
             gpu_hours=_sum(cost.gpu_hours for cost in group),
         )
         for (task, model), group in groups.items()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from harness.config.result import Evaluation, Result
+from harness.config.result import Evaluation, Result, with_examples
+from harness.methods.interface import forward_equivalents
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
 from harness.runs.failures import failure
@@ -123,7 +124,7 @@ def result_values(result: Result) -> Iterator[tuple[str, float]]:
     for name, curve in (("curve", result.curve), ("report_curve", result.report_curve)):
         yield from ((f"{name}.{key}", float(value)) for key, value in curve if value is not None)
     yield from ((f"cost.{key}", float(value)) for key, value in result.cost if value is not None)
-    yield "cost.forward_equivalents", float(result.cost.passes.forward_equivalents)
+    yield "cost.forward_equivalents", float(result.cost.forward_equivalents)
     if result.flags.get("chance_p") is not None:
         yield "chance_p", result.flags["chance_p"]
     sizes = result.flags.get("perturbation") or {}
@@ -156,4 +157,15 @@ def _row(record: dict[Any, Any]) -> RunRow:
     known["score"] = None if pd.isna(known["score"]) else float(known["score"])
     known |= {name: list(known[name]) for name in ("curve_steps", "curve_scores")}
     others = {str(name): value for name, value in record.items() if name not in known}
-    return RunRow(**known, values={name: float(v) for name, v in others.items() if not pd.isna(v)})
+    return RunRow(**known, values=_current({name: float(v) for name, v in others.items() if not pd.isna(v)}))
+
+
+def _current(values: dict[str, float]) -> dict[str, float]:
+    """Return the values of a row; those of an earlier format count backward passes in batches."""
+    if "cost.examples" not in values or "cost.backward_examples" in values:
+        return values
+    cost = with_examples({k.removeprefix("cost."): v for k, v in values.items() if k.startswith("cost.")})
+    kinds = [cost[name] or 0 for name in ("examples", "backward_examples", "input_backward_examples")]
+    converted = {f"cost.{name}": value for name, value in cost.items() if value is not None}
+    rest = {name: value for name, value in values.items() if not name.startswith("cost.")}
+    return {**rest, **converted, "cost.forward_equivalents": float(forward_equivalents(*map(int, kinds)))}

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from harness.config.yaml_loader import read_yaml
-from harness.plan.cost import training_passes
+from harness.plan.cost import training_cost
 from harness.plan.grid import Cell, Run
 from harness.plan.plan import Plan
 from harness.runs.failures import failure
@@ -104,12 +104,10 @@ def rates(results: Path) -> Rates:
     values: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for path in sorted(results.glob("*/runs/*/*/*/seed*/result.json")):
         result = RunFolder(path.parent).result()
-        if result is None or result.cost.forward_passes == 0:
+        if result is None or result.cost.forward_equivalents == 0:
             continue
         cost = result.cost
-        examples_per_pass = cost.examples / cost.forward_passes
-        seconds = cost.train_seconds + cost.evaluation_seconds
-        rate = seconds / (cost.passes.forward_equivalents * examples_per_pass)
+        rate = (cost.train_seconds + cost.evaluation_seconds) / cost.forward_equivalents
         values[result.task, result.model, result.variant].append(rate)
         values[result.task, result.model].append(rate)
     return {key: fmean(numbers) for key, numbers in values.items()}
@@ -118,10 +116,8 @@ def rates(results: Path) -> Rates:
 def hours_of(cell: Cell, known: Rates) -> float | None:
     """Return the hours of one run of ``cell`` by past runs, or None if there are none to go by."""
     place = (cell.task_name, cell.model_name)
-    rate, passes = known.get((*place, cell.variant), known.get(place)), training_passes(cell)
-    if rate is None or passes is None:
-        return None
-    return rate * passes.forward_equivalents * cell.protocol.batch_size / 3600
+    rate, cost = known.get((*place, cell.variant), known.get(place)), training_cost(cell)
+    return None if rate is None or cost is None else rate * cost / 3600
 
 
 def hours(runs: list[Run], known: Rates) -> tuple[float, int]:

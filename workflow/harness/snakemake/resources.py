@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from functools import cached_property
 
-from harness.plan.cost import cost_of, training_passes
+from harness.plan.cost import cost_of, trial_cost
 from harness.plan.grid import Cell
 from harness.plan.plan import Plan
 from harness.plan.study import Study
@@ -52,8 +52,7 @@ class Resources:
         trial = tuning.seeds * sum(self._needed(cell) for cell in study.cells)
         if tuning.kind == "trials":
             return self._request(tuning.amount * trial / tuning.workers, attempt)
-        passes = [training_passes(cell) for cell in study.cells]
-        per_trial = tuning.seeds * sum(p.forward_equivalents for p in passes if p is not None)
+        per_trial = trial_cost(study.cells, tuning.seeds)
         trials = tuning.amount / per_trial if per_trial else 1.0
         return self._request(trials * trial / tuning.workers, attempt)
 

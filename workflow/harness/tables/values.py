@@ -40,13 +40,13 @@ def _absolute(column: Column, run: RunRow, reference: list[RunRow] | None, plan:
     reference_runs = budget(column.value)
     if reference_runs is None:
         return Value(run, _number(column, run))
-    allowed, needed = _passes(plan, reference[0] if reference else run), _passes(plan, run)
+    allowed, needed = _cost(plan, reference[0] if reference else run), _cost(plan, run)
     if allowed is None or needed is None:
         return Value(run, None)
     return _within_budget(run, reference_runs * allowed / needed)
 
 
-def _passes(plan: PlanFile, run: RunRow) -> float | None:
+def _cost(plan: PlanFile, run: RunRow) -> float | None:
     """Return the training cost in forward equivalents, or None if the task's row count is unknown."""
     return plan.cells[run.cell].cost.forward_equivalents
 
@@ -54,7 +54,7 @@ def _passes(plan: PlanFile, run: RunRow) -> float | None:
 def _within_budget(run: RunRow, share: float) -> Value:
     """Return the score of the last evaluation within a share of the run's training.
 
-    The last evaluation is at the end of training, and every batch takes the same number of passes.
+    The last evaluation is at the end of training, and every batch takes the same passes.
     """
     steps, scores = run.curve_steps, run.curve_scores
     if not steps:

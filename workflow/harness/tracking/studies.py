@@ -11,7 +11,8 @@ from harness.tracking.entry import CONTENT, Entry, texts
 
 PARENT = "mlflow.parentRunId"
 COSTS = (
-    "passes", "forward_passes", "backward_passes", "input_backward_passes", "evaluation_passes", "seconds",
+    "forward_equivalents", "forward_passes", "backward_passes", "input_backward_passes",
+    "evaluation_examples", "seconds",
 )  # fmt: skip
 
 
@@ -59,7 +60,8 @@ def trial_entries(search: Search, parent: str) -> Iterator[Entry]:
 
 
 def _trial_metrics(record: TrialRecord) -> list[tuple[str, float, int]]:
-    metrics = [(f"trial.{name}", float(getattr(record, name)), 0) for name in COSTS]
+    costs = {name: getattr(record, name) for name in COSTS}
+    metrics = [(f"trial.{name}", float(cost), 0) for name, cost in costs.items() if cost is not None]
     if record.score is not None:
         metrics.append(("trial.score", record.score, 0))
     curve = [(step, score) for step, score in enumerate(record.scores, 1) if score is not None]

@@ -4,9 +4,11 @@ Decisions that only one worker may take at a time are taken under the study's lo
 same trial, none exceeds the budget, and a running trial without a live worker counts as dead.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cached_property
+from itertools import product, takewhile
 from pathlib import Path
 
 import optuna
@@ -19,20 +21,21 @@ from optuna.distributions import (
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.config.tuned import SETTLED, Values
-from harness.config.tuning import SETTINGS
+from harness.config.tuned import SETTLED, Value, Values
+from harness.config.tuning import COST, SETTINGS
 from harness.engine.rng import stream_seed
-from harness.methods.search_space import Choice
-from harness.plan.cost import evaluation_points
+from harness.methods.search_space import Choice, Dimension
+from harness.plan.cost import evaluation_points, trial_cost
 from harness.plan.plan import Plan
 from harness.plan.study import Study
 from harness.runs.provenance import current_commit
 from harness.tuning.storage import open_storage, study_folder
-from harness.tuning.trial import declared_passes
 from harness.util.lock import hold_lock, is_held
 
 CODE = ("commit", "dirty")
 KILLED, OVER_BUDGET = "killed", "over budget"
+MOST_UNFIT = 50
+"""Proposals in a row that do not fit the budget, after which the study ends."""
 LOCK, LOCK_SECONDS = ".lock", 600.0
 
 
@@ -59,21 +62,28 @@ class SharedStudy:
         """Return a new trial and its values, None when the budget is spent."""
         with self._locked():
             self._fail_dead_trials()
-            if self.is_spent():
-                return None
-            mine = [t for t in self.trials() if is_settled(t) and t.user_attrs["worker"] == self.worker]
-            # A new sampler for each trial, seeded by their number: the search resumes from its trials only.
-            seed = stream_seed(len(mine), "tuning", self.study.hash, str(self.worker))
-            self.optuna.sampler = optuna.samplers.TPESampler(seed=seed % 2**32)
-            self._enqueue_defaults()
-            trial = self.optuna.ask(_distributions(self.study))
-            trial.set_user_attr("worker", self.worker)
-            trial.set_user_attr("code", self.code)
-            values = {**self.study.defaults(), **trial.params}
-            if not self._fits_budget(trial, values):
-                self.fail(trial, OVER_BUDGET)
-                return None
-            return trial, values
+            while not self.is_spent():
+                trial, values = self._propose()
+                if self._fits_budget(trial, values):
+                    return trial, values
+                self.fail(trial, OVER_BUDGET)  # a cheaper proposal may fit
+            return None
+
+    def _propose(self) -> tuple[optuna.Trial, Values]:
+        """Return a new trial.
+
+        It has a new sampler, seeded by the number of this worker's trials, so the search resumes from its
+        trials only.
+        """
+        mine = [t for t in self.trials() if t.user_attrs.get("worker") == self.worker]
+        number = sum(is_settled(t) or t.user_attrs.get("outcome") == OVER_BUDGET for t in mine)
+        seed = stream_seed(number, "tuning", self.study.hash, str(self.worker))
+        self.optuna.sampler = optuna.samplers.TPESampler(seed=seed % 2**32)
+        self._enqueue_defaults()
+        trial = self.optuna.ask(_distributions(self.study))
+        trial.set_user_attr("worker", self.worker)
+        trial.set_user_attr("code", self.code)
+        return trial, {**self.study.defaults(), **trial.params}
 
     def tell(self, trial: optuna.Trial, outcome: str, score: float | None) -> None:
         """End a trial that counts. One without a score is reported as pruned, so that the sampler learns."""
@@ -98,12 +108,31 @@ class SharedStudy:
     def is_spent(self) -> bool:
         """Return whether the budget allows no further trial beside those that run."""
         tuning, trials = self.study.tuning, self.trials()
-        counted = [t for t in trials if is_settled(t) or t.state == TrialState.RUNNING]
         if tuning.kind == "trials":
-            return len(counted) >= tuning.amount
-        if any(t.user_attrs.get("outcome") == OVER_BUDGET for t in trials):
-            return True
-        return sum(_spent(t, tuning.kind) for t in counted) >= tuning.amount
+            return sum(is_settled(t) or t.state == TrialState.RUNNING for t in trials) >= tuning.amount
+        spent = sum(_spent(t, tuning.kind) for t in trials)
+        if tuning.kind != COST:
+            return spent >= tuning.amount
+        return spent + self._cheapest > tuning.amount or _unfit_in_a_row(trials) >= MOST_UNFIT
+
+    @cached_property
+    def _cheapest(self) -> float:
+        """Cost of the cheapest trial, at a corner of the space: costs are monotonic in each argument."""
+        defaults, study = self.study.defaults(), self.study
+        corners = {name: _corners(dimension) for name, dimension in study.space.items()}
+        costly = [
+            name
+            for name, values in corners.items()
+            if len({self._cost({**defaults, name: value}) for value in values}) > 1
+        ]
+        return min(
+            self._cost({**defaults, **dict(zip(costly, values, strict=True))})
+            for values in product(*(corners[name] for name in costly))
+        )
+
+    def _cost(self, values: Values) -> int:
+        """Return the cost of a complete trial with these values in forward equivalents."""
+        return trial_cost(self.study.cells_with(values, self.study.name), self.study.tuning.seeds) or 0
 
     def worker_folder(self, worker: int) -> Path:
         """Return the folder whose lock a worker holds as long as it works."""
@@ -133,12 +162,11 @@ class SharedStudy:
             self.optuna.enqueue_trial(first, user_attrs={"defaults": True})
 
     def _fits_budget(self, trial: optuna.Trial, values: Values) -> bool:
-        """Record what a trial will cost; return whether a budget of passes has that left."""
-        cost = declared_passes(self.study.cells_with(values, self.study.name), self.study.tuning.seeds)
-        before = [t for t in self.trials() if is_settled(t) or t.state == TrialState.RUNNING]
+        """Record what a trial will cost; return whether a budget of forward equivalents has that left."""
+        cost = self._cost(values)
         trial.set_user_attr("cost", cost)
-        used = sum(_spent(t, "passes") for t in before if t.number != trial.number)
-        return self.study.tuning.kind != "passes" or used + cost <= self.study.tuning.amount
+        used = sum(_spent(t, COST) for t in self.trials() if t.number != trial.number)
+        return self.study.tuning.kind != COST or used + cost <= self.study.tuning.amount
 
 
 def is_settled(trial: FrozenTrial) -> bool:
@@ -147,10 +175,23 @@ def is_settled(trial: FrozenTrial) -> bool:
 
 
 def _spent(trial: FrozenTrial, kind: str) -> float:
-    """Return the passes or seconds of a trial; a running one counts with all that it may spend."""
-    if kind == "passes" and trial.state == TrialState.RUNNING:
+    """Return the cost or seconds of a trial, whether it counts or was killed.
+
+    A running one counts with all that it may spend.
+    """
+    if kind == COST and trial.state == TrialState.RUNNING:
         return float(trial.user_attrs.get("cost", 0.0))
     return float(trial.user_attrs.get("record", {}).get(kind, 0.0))
+
+
+def _unfit_in_a_row(trials: list[FrozenTrial]) -> int:
+    """Return how many proposals since the last trial that was run did not fit the budget."""
+    outcomes = [t.user_attrs.get("outcome") for t in trials if t.state.is_finished()]
+    return sum(1 for _ in takewhile(lambda outcome: outcome == OVER_BUDGET, reversed(outcomes)))
+
+
+def _corners(dimension: Dimension) -> Sequence[Value]:
+    return dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
 
 
 def _distributions(study: Study) -> dict[str, BaseDistribution]:

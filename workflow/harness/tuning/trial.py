@@ -9,8 +9,7 @@ from harness.config.result import Evaluation
 from harness.engine.rng import stream_seed
 from harness.engine.splits import SELECTION
 from harness.engine.trainer import Trainer, Training
-from harness.methods.interface import PassCount
-from harness.plan.cost import training_passes
+from harness.methods.interface import forward_equivalents
 from harness.plan.grid import Cell
 from harness.plan.plan import Plan
 from harness.runs.session import fit_in_memory, open_session
@@ -31,28 +30,18 @@ class TrialProgress:
     backward_passes: int = 0
     input_backward_passes: int = 0
     optimizer_steps: int = 0
-    evaluation_passes: int = 0
+    forward_equivalents: int = 0
+    """Training, in forward passes of one example."""
+    evaluation_examples: int = 0
     seconds: float = 0.0
-
-    @property
-    def passes(self) -> float:
-        """Training, in forward equivalents."""
-        count = PassCount(self.forward_passes, self.backward_passes, self.input_backward_passes)
-        return count.forward_equivalents
 
     def content(self, reason: str = "") -> dict[str, Any]:
         """Return the fields of a ``TrialRecord`` that come from training."""
-        return {**asdict(self), "passes": self.passes, "reason": reason}
+        return {**asdict(self), "reason": reason}
 
 
 OnEvaluation = Callable[[bool], None]
 """Called after each evaluation of a trial, with whether it was the last one; may raise."""
-
-
-def declared_passes(cells: list[Cell], seeds: int) -> float:
-    """Return the cost of a complete trial in forward equivalents, as the method declares it."""
-    costs = [training_passes(cell) for cell in cells]
-    return seeds * sum(cost.forward_equivalents for cost in costs if cost is not None)
 
 
 def trial_seed(number: int, cell: Cell) -> int:
@@ -97,9 +86,12 @@ class _Part:
         self._before = asdict(progress)
 
     def begin(self) -> None:
-        """Start the training, or start it again after memory ran out; what was spent stays spent."""
+        """Start the training, or start it again after memory ran out.
+
+        Its passes are counted once: a budget must not depend on the memory of a device. The time is spent.
+        """
         del self.progress.scores[len(self._before["scores"]) :]
-        self._before = {**asdict(self.progress), "scores": self._before["scores"]}
+        self._before["seconds"] = self.progress.seconds
 
     def add_score(self, score: float | None, last: bool) -> None:
         """Add an evaluation of this training."""
@@ -115,7 +107,9 @@ class _Part:
         progress.backward_passes = before["backward_passes"] + meter.backward
         progress.input_backward_passes = before["input_backward_passes"] + meter.input_backward
         progress.optimizer_steps = before["optimizer_steps"] + meter.optimizer_steps
-        progress.evaluation_passes = before["evaluation_passes"] + training.evaluation_passes
+        cost = forward_equivalents(meter.examples, meter.backward_examples, meter.input_backward_examples)
+        progress.forward_equivalents = before["forward_equivalents"] + cost
+        progress.evaluation_examples = before["evaluation_examples"] + training.evaluation_examples
         seconds = training.train_seconds + training.evaluation_seconds
         progress.seconds = round(before["seconds"] + seconds, 3)
 

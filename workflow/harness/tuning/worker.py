@@ -94,9 +94,9 @@ def _settle(
     result = outcome if score is None else f"{score:.4f}"
     values = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
     log.info(
-        "%s: trial %d, %s%s; %s; %.0f passes, %.1f s",
-        shared.study.name, trial.number, result, f" ({reason})" if reason else "", values, progress.passes,
-        progress.seconds,
+        "%s: trial %d, %s%s; %s; %d forward equivalents, %.1f s",
+        shared.study.name, trial.number, result, f" ({reason})" if reason else "", values,
+        progress.forward_equivalents, progress.seconds,
     )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from harness.results.frame import RunRow
 from harness.tables.table import Block, Numbers, Table, new_table
 
 HEAD = (
-    "study", "budget", "trials", "pruned", "failed", "replaced", "passes", "evaluation passes", "seconds",
+    "study", "budget", "trials", "pruned", "failed", "replaced", "forward equivalents", "evaluated examples",
+    "seconds",
     "defaults", "best", "in trial", "gain on the report split",
 )  # fmt: skip
 TO_DO, NO_DEFAULTS = "to do", "no such variant"
@@ -54,7 +55,7 @@ def _title(plan: PlanFile, tuned: Tuned) -> str:
 def _row(cells: list[Tuned], runs: list[RunRow], seeds: int) -> list[str]:
     cell, study = cells[0]
     kind, amount = next(iter(study.budget.items()))
-    start = [cell.variant, f"{amount:,g} {kind}"]
+    start = [cell.variant, f"{amount:,g} {kind.replace('_', ' ')}"]
     ledger = study.ledger
     if ledger is None:
         return [*start, TO_DO, *["-"] * (len(HEAD) - len(start) - 1)]
@@ -62,14 +63,18 @@ def _row(cells: list[Tuned], runs: list[RunRow], seeds: int) -> list[str]:
     return [
         *start,
         *map(str, counts),
-        f"{ledger.passes:,.0f}",
-        f"{ledger.evaluation_passes:,}",
+        _count(ledger.forward_equivalents),
+        _count(ledger.evaluation_examples),
         f"{ledger.seconds:,.1f}",
         _percent(ledger.defaults),
         _percent(ledger.best),
         str(ledger.best_at),
         "; ".join(_gain_text(tuned, runs, seeds, several=len(cells) > 1) for tuned in cells),
     ]
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
 
 
 def _percent(score: float | None) -> str:
@@ -122,8 +127,9 @@ def _numbers(tuned: Tuned, runs: list[RunRow]) -> Numbers:
 
 def _notes(studies: dict[str, list[Tuned]]) -> list[str]:
     notes = [
-        "Passes: training passes of all trials, including pruned ones, in forward equivalents (a backward "
-        "pass counts 2, one to the input only counts 1). Scores in percent on the selection split.",
+        "Forward equivalents: training cost of all trials, including pruned ones, in forward passes of one "
+        "example (a backward pass counts 2, one to the input only counts 1). Scores in percent on the "
+        "selection split.",
         "Gain: tuned arguments minus the defaults, paired by seed; mean ± sample standard deviation (seeds "
         "with both / planned seeds).",
     ]
