@@ -1,14 +1,19 @@
 """Significance marks: only those that a test supports, with ties, and none with too few seeds."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from support.experiments import toy_plan
 from support.fake_runs import ROWS, plant
 
-from harness.config.table import load_tables
+from harness.config.table import TableSpec, _variants_of_experiments, load_tables
+from harness.methods.registry import method_class, method_source
+from harness.plan.keys import source_digest
+from harness.plan.outputs import applies, reference_of, rows_of
 from harness.plan.plan import Plan
 from harness.report.render import read_results
 from harness.results import statistics_file
@@ -20,6 +25,7 @@ from harness.results.statistics_file import (
     statistics_path,
     write_statistics,
 )
+from harness.statistics.across import interquartile_mean
 from harness.tables import writers
 from harness.tables.build import make_table
 from harness.tables.html import html
@@ -101,9 +107,140 @@ def test_models_that_are_better_on_examples_alone_get_a_sign_of_their_own(tmp_pa
     }  # fmt: skip
     made = table(plan, "main", statistics)
     assert ["‡" in row[1] for row in made.blocks[0].rows] == [False, True, False]
+    assert ["⇓" in row[1] for row in made.blocks[0].rows] == [False, False, True]
+    assert any(
+        note.startswith("‡ these trained models are significantly better or ⇓ these trained models are "
+        "significantly worse than those of vanilla") for note in made.notes
+    )  # fmt: skip
     assert any("This says nothing about other seeds" in note for note in made.notes)
     line = table(plan, "claims", statistics).blocks[0].rows[0]
     assert line[:2] == ["freelb", "vanilla"] and line[3:5] == ["[+5.0, +15.0]", "0.002"]
+
+
+def test_what_is_worse_than_the_reference_is_marked_as_what_is_better(tmp_path: Path) -> None:
+    made = table(planted(tmp_path, {"vanilla": 0.6, "freelb": 0.7, "mat": 0.5}), "main", {})
+    texts = {row[0]: row[1] for row in made.blocks[0].rows}
+    assert "†" in texts["freelb"] and "↓" in texts["mat"] and "↓" not in texts["freelb"] + texts["vanilla"]
+    assert any("† significantly better or ↓ significantly worse than vanilla" in note for note in made.notes)
+    (mat,) = [line for line in made.numbers if line["variant"] == "mat"]
+    assert (mat["better"], mat["worse"]) == ("", "method")
+    assert "$\\downarrow$" in writers.latex(made)
+
+
+def test_bold_only_among_cells_with_the_same_seeds(tmp_path: Path) -> None:
+    for number, lucky in enumerate((0.3, 0.9)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        plan = planted(folder, {"vanilla": 0.6, "mat": 0.8, "pgd": lucky})
+        for run in plan.runs:
+            if run.cell.variant == "pgd" and run.seed > 1:
+                shutil.rmtree(plan.run_folder(run))
+        texts = {row[0]: row[1] for row in table(plan, "main", {}).blocks[0].rows}
+        assert [row for row, text in texts.items() if text.startswith("**")] == ["mat"]
+        assert not set(texts["pgd"]) & set("†↓*")
+        line = next(row for row in table(plan, "claims", {}).blocks[0].rows if row[0] == "pgd")
+        assert line[4:] == ["-", "not comparable (seeds)", "-"]
+
+
+def test_runs_selected_on_the_report_split_are_in_no_test_of_any_table(tmp_path: Path) -> None:
+    plan = toy_plan(tmp_path, tasks=TASKS, variants=["vanilla", "freelb", "mat"], seeds=SEEDS)
+    for run in plan.runs:
+        mean = {"vanilla": 0.6, "freelb": 0.7, "mat": 0.8}[run.cell.variant]
+        rule = "best-on-report" if run.cell.variant == "mat" else "last"
+        plant(plan, run, mean + NOISE[0, run.seed - 1], selection=rule)
+    for name, column in (("claims", 5), ("across-tasks", 2)):
+        rows = {row[0]: row for block in table(plan, name, {}).blocks for row in block.rows}
+        assert rows["mat"][column] == "not comparable (selection)"
+        assert "not comparable" not in rows["freelb"][column]
+    assert " r (" in rows["mat"][1]
+
+
+def test_a_diverged_run_counts_with_the_score_of_guessing(tmp_path: Path) -> None:
+    plan = planted(tmp_path, {"vanilla": 0.6, "mat": 0.9})
+    for run in plan.runs:
+        if run.cell.variant == "mat" and run.seed <= 6:
+            plant(plan, run, None, "diverged")
+    made = table(plan, "main", {})
+    text = made.blocks[0].rows[1][1]
+    assert text.startswith("66.") and "d (10/10)" in text and "†" not in text
+    assert any(note.startswith("Without diverged runs: ") and "(4/10)" in note for note in made.notes)
+    assert any("counts with the score of guessing: " in note for note in made.notes)
+
+
+def test_every_task_moves_the_mean_across_tasks_and_losing_runs_does_not_raise_it() -> None:
+    draw = np.random.default_rng(0)
+    means = {"cola": 60, "rte": 66, "stsb": 89, "mrpc": 88, "qqp": 91, "mnli": 84, "qnli": 91.5, "sst2": 93}
+    scores = {task: draw.normal(mean, 0.3, 10) for task, mean in means.items()}
+    before = interquartile_mean(list(scores.values()))
+    for task in means:
+        raised = {**scores, task: scores[task] + 8}
+        assert interquartile_mean(list(raised.values())) == pytest.approx(before + 1)
+    fewer = {**scores, "cola": scores["cola"][:3]}
+    assert interquartile_mean(list(fewer.values())) == pytest.approx(before, abs=0.05)
+
+
+def tuned_plan(folder: Path, means: dict[str, float]) -> Plan:
+    """Return a plan with variants whose arguments come from tuned files, planted around their means."""
+    variants: dict[str, object] = {}
+    for name in means:
+        base = name.removesuffix("-tuned")
+        variants[name] = {} if base == name else {"of": base, "arguments": str(folder / f"{base}.yaml")}
+    for base in {name.removesuffix("-tuned") for name in means if name.endswith("-tuned")}:
+        content = {
+            "schema_version": 1, "method": base, "variant": base, "tasks": ["rotten_tomatoes"],
+            "model": "tiny", "arguments": {}, "settings": {"learning_rate": 1e-4}, "selection": {},
+            "study": "0" * 64, "source": source_digest(*method_source(method_class(base))), "space": {},
+            "budget": {"trials": 1}, "search": {}, "commit": None, "dirty": None,
+        }  # fmt: skip
+        (folder / f"{base}.yaml").write_text(yaml.safe_dump(content))
+    plan = toy_plan(folder, variants=variants, seeds=SEEDS)
+    for run in plan.runs:
+        noise = NOISE[list(means).index(run.cell.variant) % 4, run.seed - 1]
+        plant(plan, run, means[run.cell.variant] + noise)
+    return plan
+
+
+def test_tuned_is_compared_with_tuned(tmp_path: Path) -> None:
+    """What tuning gains is no merit of the method."""
+    means = {"vanilla": 0.6, "freelb": 0.65, "vanilla-tuned": 0.8, "freelb-tuned": 0.75}
+    plan = tuned_plan(tmp_path, means)
+    texts = {row[0]: row[1] for row in table(plan, "main", {}).blocks[0].rows}
+    assert "†" in texts["freelb"] and "↓" in texts["freelb-tuned"] and "†" not in texts["vanilla-tuned"]
+    rows = {row[0]: row for row in table(plan, "claims", {}).blocks[0].rows}
+    assert rows["freelb-tuned"][1] == "vanilla-tuned" and rows["freelb-tuned"][2].startswith("-4.9")
+    assert set(rows) == {"freelb", "freelb-tuned"}
+
+
+def test_tuned_without_a_tuned_reference_is_not_compared(tmp_path: Path) -> None:
+    plan = tuned_plan(tmp_path, {"vanilla": 0.6, "freelb-tuned": 0.75})
+    texts = {row[0]: row[1] for row in table(plan, "main", {}).blocks[0].rows}
+    assert "†" not in texts["freelb-tuned"]
+    (row,) = table(plan, "claims", {}).blocks[0].rows
+    assert row[5] == "not comparable (tuning)"
+
+
+def test_a_table_may_name_the_variants_of_an_experiment(tmp_path: Path) -> None:
+    means = {"vanilla": 0.6, "vanilla-tuned": 0.8, "freelb-tuned": 0.75}
+    plan = tuned_plan(tmp_path, means).as_file()
+    spec = TableSpec(title="Fair", kind="claims", blocks=["task", "model"],
+                     references={"freelb-tuned": "vanilla-tuned", "mat-tuned": "vanilla-tuned"})  # fmt: skip
+    assert applies(spec, plan) and rows_of(spec, plan) == ["vanilla", "vanilla-tuned", "freelb-tuned"]
+    assert reference_of(spec, plan, "freelb-tuned") == "vanilla-tuned"
+    assert "mat-tuned" in _variants_of_experiments()  # of config/quick-tuned.yaml
+
+
+def test_scores_at_a_budget_are_not_tested_and_no_column_repeats_the_complete_run(tmp_path: Path) -> None:
+    plan = planted(tmp_path, {"vanilla": 0.6, "freelb": 0.8})
+    for run in plan.runs:
+        score = 0.6 if run.cell.variant == "vanilla" else 0.8
+        noise = NOISE[0, run.seed - 1]
+        plant(plan, run, score, curve=[(1, score - 0.4 + noise), (2, score + noise)])
+    made = table(plan, "equal-compute", {})
+    assert [title.split(" §")[0] for title in made.head] == [
+        "variant", "1 vanilla run", "complete run", "cost x vanilla",
+    ]  # fmt: skip  # 3 and 10 vanilla runs pay for every complete run
+    freelb = made.blocks[0].rows[1]
+    assert not set(freelb[1]) & set("†↓*") and "†" in freelb[2]
 
 
 def test_at_most_5_percent_of_tables_of_equal_methods_mark_anything() -> None:
@@ -123,8 +260,8 @@ def test_the_table_across_tasks_gives_values_intervals_and_what_lacks_a_task(tmp
         if run.cell.name != "stsb/tiny/mat":
             plant(plan, run, 0.5)
     rows = table(plan, "across-tasks", {}).blocks[0].rows
-    assert rows[0] == ["vanilla", "50.0 [50.0, 50.0] (4 runs)", "reference"]
-    assert rows[1] == ["mat", "- (0 runs)", "-"]
+    assert rows[0] == ["vanilla", "50.0 [50.0, 50.0] (4 of 4 runs)", "reference"]
+    assert rows[1] == ["mat", "- m (2 of 4 runs)", "not comparable (seeds)"]
 
 
 def test_statistics_are_made_once_and_again_only_where_predictions_changed(

@@ -23,6 +23,9 @@ class PlannedTask(Strict):
     primary_metric: Metric = Field(description="metric that selection, claims and tables use")
     report: list[str] = Field(description="report splits; the first one is the primary split")
     metrics: list[Metric] = Field(description="metrics of every report split")
+    chance: dict[str, float] = Field(
+        default={}, description="metric to the score of guessing, which a diverged run counts as; default 0"
+    )
 
 
 class PlannedModel(Strict):

@@ -1,5 +1,6 @@
 """Table declarations: one file of ``config/tables`` per table."""
 
+from collections.abc import Collection, Iterable
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -116,30 +117,41 @@ def budget(value: str) -> float | None:
         return None
 
 
-def load_tables() -> dict[str, TableSpec]:
+def load_tables(variants: Iterable[str] = ()) -> dict[str, TableSpec]:
     """Return every declared table by name, the main one first.
+
+    A table may name variants of the catalogue, of any experiment in ``config``, and ``variants``.
 
     Raises:
         ConfigErrors: all errors of all table files.
     """
     specs: dict[str, TableSpec] = {}
     errors: list[str] = []
+    valid = {*catalogue.variant_names(), *_variants_of_experiments(), *variants}
     for name in sorted(catalogue.names("tables"), key=lambda n: (n != "main", n)):
         path = CONFIG / "tables" / f"{name}.yaml"
         spec, spec_errors = check(TableSpec, read_yaml(path), path)
         errors += spec_errors
         if spec is not None:
             specs[name] = spec
-            errors += [f"config/tables/{name}.yaml: {message}" for message in _unknown_variants(spec)]
+            errors += [f"config/tables/{name}.yaml: {message}" for message in _unknown_variants(spec, valid)]
     if errors:
         raise ConfigErrors(errors)
     return specs
 
 
-def _unknown_variants(spec: TableSpec) -> list[str]:
-    """Return an error for each variant that the table names and the catalogue does not have."""
+def _variants_of_experiments() -> set[str]:
+    """Return the names of all variants of the experiments in ``config``."""
+    names: set[str] = set()
+    for path in CONFIG.glob("*.yaml"):
+        if path.stem != "variants":  # the catalogue
+            names.update(map(str, read_yaml(path).get("variants") or ()))
+    return names
+
+
+def _unknown_variants(spec: TableSpec, valid: Collection[str]) -> list[str]:
+    """Return an error for each variant that the table names and that does not exist."""
     listed = [] if spec.rows == EVERY else list(spec.rows)
     named = [*listed, *spec.references, *spec.references.values()]
     named += [spec.reference] if spec.reference else []
-    valid = catalogue.variant_names()
     return [unknown("variant", name, valid) for name in dict.fromkeys(named) if name not in valid]

@@ -151,6 +151,10 @@ class Task(Strict):
         """Number of logits: one for each class, or one for a regression."""
         return len(self.labels) if self.kind == "classification" else 1
 
+    def chance(self) -> dict[str, float]:
+        """Return the score of guessing, for each metric: one in the number of classes, or 0."""
+        return {metric: 1 / self.outputs if metric == "accuracy" else 0.0 for metric in self.metrics}
+
     @property
     def primary_split(self) -> str:
         """The report split that selection, claims and tables use: the first one."""

@@ -3,9 +3,10 @@
 Snakemake declares their files as outputs.
 """
 
+from harness.config.experiment import DEFAULT
 from harness.config.plan_file import PlanFile, PlannedTask
 from harness.config.protocol import Protocol
-from harness.config.table import EVERY, Column, TableSpec, load_tables
+from harness.config.table import EVERY, Column, TableSpec, budget, load_tables
 from harness.util.errors import HarnessError, unknown
 
 TABLE_FORMS = ("md", "tex", "csv", "html")
@@ -37,7 +38,7 @@ def _evaluations(protocol: Protocol) -> int:
 
 def tables_of(plan: PlanFile) -> dict[str, TableSpec]:
     """Return the tables that the experiment has, by name."""
-    return {name: spec for name, spec in load_tables().items() if applies(spec, plan)}
+    return {name: spec for name, spec in load_tables(plan.variants).items() if applies(spec, plan)}
 
 
 def applies(spec: TableSpec, plan: PlanFile) -> bool:
@@ -48,7 +49,7 @@ def applies(spec: TableSpec, plan: PlanFile) -> bool:
         return True
     rows = rows_of(spec, plan)
     if spec.kind != "scores":
-        compared = any(reference_of(spec, row) not in (None, row) for row in rows)
+        compared = any(reference_of(spec, plan, row) not in (None, row) for row in rows)
         return compared and (spec.kind == "claims" or len(plan.tasks) > 1)
     if spec.references and not any(row in spec.references for row in rows):
         return False
@@ -59,12 +60,33 @@ def rows_of(spec: TableSpec, plan: PlanFile) -> list[str]:
     """Return the variants of the plan that are rows: listed, and with their reference in the plan."""
     present = plan.variants
     listed = present if spec.rows == EVERY else [row for row in spec.rows if row in present]
-    return [row for row in listed if reference_of(spec, row) in (None, *present)]
+    return [row for row in listed if reference_of(spec, plan, row) in (None, *present)]
 
 
-def reference_of(spec: TableSpec, row: str) -> str | None:
-    """Return the variant that a row is compared with, or None."""
-    return spec.reference or spec.references.get(row)
+def reference_of(spec: TableSpec, plan: PlanFile, row: str) -> str | None:
+    """Return the variant that a row is compared with, or None.
+
+    A tuned row is compared with the tuned form of the table's reference, if the experiment has one: otherwise
+    a method would be credited with what tuning gains. ``references`` of the table are taken as they are.
+    """
+    if row in spec.references:
+        return spec.references[row]
+    return None if spec.reference is None else alike(plan, row, spec.reference)
+
+
+def alike(plan: PlanFile, row: str, reference: str) -> str:
+    """Return ``reference``, or its tuned form if ``row`` is tuned and the experiment has one."""
+    experiment = plan.experiment
+    if reference not in experiment.variants or not is_tuned(plan, row) or is_tuned(plan, reference):
+        return reference
+    base = experiment.base(reference)
+    forms = [name for name in plan.variants if is_tuned(plan, name) and experiment.base(name) == base]
+    return forms[0] if forms else reference
+
+
+def is_tuned(plan: PlanFile, variant: str) -> bool:
+    """Return whether the arguments of a variant come from a study or a tuned file."""
+    return plan.experiment.source(variant) != DEFAULT
 
 
 def columns_of(spec: TableSpec, plan: PlanFile) -> list[Column]:
@@ -80,7 +102,22 @@ def columns_of(spec: TableSpec, plan: PlanFile) -> list[Column]:
                 columns.append(column)
             elif name in plan.tasks:
                 columns.append(_resolved(column, name, plan.tasks[name]))
-    return columns
+    return [column for column in columns if not _covers_all_runs(spec, plan, column)]
+
+
+def _covers_all_runs(spec: TableSpec, plan: PlanFile, column: Column) -> bool:
+    """Return whether a budget covers every complete run, so that the column would show their last scores."""
+    count = budget(column.value)
+    if count is None:
+        return False
+    for cell in plan.cells.values():
+        reference = reference_of(spec, plan, cell.variant)
+        other = plan.cells.get(f"{cell.task}/{cell.model}/{reference}")
+        allowed = other.cost.forward_equivalents if other else None
+        needed = cell.cost.forward_equivalents
+        if allowed is None or needed is None or count * allowed < needed:
+            return False
+    return True
 
 
 def _resolved(column: Column, name: str, task: PlannedTask) -> Column:

@@ -115,6 +115,7 @@ class Plan:
                     primary_metric=cell.task.primary_metric,
                     report=cell.task.report,
                     metrics=cell.task.metrics,
+                    chance=cell.task.chance(),
                 )
                 for cell in self.cells
             },

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.config.plan_file import PlanFile
-from harness.plan.outputs import reference_of, rows_of, tables_of
+from harness.plan.outputs import alike, reference_of, rows_of, tables_of
 from harness.results.comparisons import comparisons_path
 from harness.statistics.group import BOOTSTRAPS, PERMUTATIONS, Group, Pair, bootstrap, interval, swap_p
 from harness.util.files import complete_file
@@ -96,9 +96,9 @@ def write_statistics(plan: PlanFile, folder: Path) -> Path:
 
 def pairs_of(plan: PlanFile, variants: list[str]) -> list[Pair]:
     """Return the positions of each variant and of its references: those of the tables, and DEFAULT."""
-    names = {(row, DEFAULT) for row in variants}
+    names = {(row, alike(plan, row, DEFAULT)) for row in variants}
     for spec in tables_of(plan).values():
-        names |= {(row, str(reference_of(spec, row))) for row in rows_of(spec, plan)}
+        names |= {(row, str(reference_of(spec, plan, row))) for row in rows_of(spec, plan)}
     position = {variant: i for i, variant in enumerate(variants)}
     return sorted((position[a], position[b]) for a, b in names if a != b and a in position and b in position)
 

@@ -19,6 +19,9 @@ MOST = 1000
 LARGEST = 50.0
 """Largest effect for which scipy's noncentral t distribution is defined; the power is 1 long before."""
 RESAMPLES = 9_999
+SIMULATIONS = 1_000
+COARSE = 6
+"""Seeds above the smallest testable number up to which the power is simulated: the p-values are coarse."""
 BATCH = 4096
 TIE = 1e-9
 
@@ -77,6 +80,15 @@ def power(n: np.ndarray, effect: float, level: float = LEVEL) -> np.ndarray:
     return values
 
 
+def simulated_power(n: int, effect: float, comparisons: int) -> float:
+    """Return the power of the sign-flip test over n seeds after a correction for ``comparisons``.
+
+    With few seeds only the most extreme signs are significant, and the test has less power than the t test.
+    """
+    draws = generator("power", str(n)).normal(abs(effect), 1.0, (n, SIMULATIONS))
+    return float((sign_flip_p(draws, comparisons) * comparisons <= LEVEL).mean())
+
+
 def seeds_to_decide(differences: np.ndarray, comparisons: int = 1) -> int | None:
     """Return the total number of seeds for 80 % power if the difference and its spread are as observed.
 
@@ -88,6 +100,12 @@ def seeds_to_decide(differences: np.ndarray, comparisons: int = 1) -> int | None
     if mean == 0:
         return None
     effect = min(LARGEST, mean / sd) if sd else LARGEST
-    n = np.arange(min_seeds_for_significance(comparisons), MOST + 1)
+    fewest = min_seeds_for_significance(comparisons)
+    n = np.arange(fewest, MOST + 1)
     enough = n[power(n, effect, LEVEL / comparisons) >= POWER]
-    return int(enough[0]) if len(enough) else None
+    if not len(enough):
+        return None
+    seeds = int(enough[0])
+    while seeds < fewest + COARSE and simulated_power(seeds, effect, comparisons) < POWER:
+        seeds += 1
+    return seeds

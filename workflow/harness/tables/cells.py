@@ -80,7 +80,7 @@ def fill(spec: TableSpec, plan: PlanFile, runs: list[RunRow]) -> list[TableCell]
 def _cell(spec: TableSpec, plan: PlanFile, groups: Runs, place: Place, row: str, column: Column) -> TableCell:
     names: dict[str, str] = dict(zip(spec.blocks, place, strict=True))
     task, model = names.get("task") or str(column.task), names["model"]
-    reference = reference_of(spec, row)
+    reference = reference_of(spec, plan, row)
     others = groups[task, model, reference] if reference else None
     values = run_values(column, groups[task, model, row], others, plan)
     is_reference = column.relative is not None and reference in (None, row)

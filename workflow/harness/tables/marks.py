@@ -23,7 +23,7 @@ class Mark:
 MARKS = [
     Mark("m", "missing", "missing: the run was not made"),
     Mark("f", "failed", "failed: an attempt ended without a result"),
-    Mark("d", "diverged", "diverged (NaN or infinity): no score"),
+    Mark("d", "diverged", "diverged (NaN or infinity); it counts with the score of guessing"),
     Mark("c", "collapsed", "collapsed (constant predictions, or not better than chance); the score counts"),
     Mark("u", "unresolved", "perturbation unresolved: it changes the loss less than rounding does"),
     Mark("r", "report_selected", "weights selected on the report split: not comparable with the others"),

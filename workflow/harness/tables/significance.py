@@ -1,6 +1,9 @@
-"""Significance of a table's scores: the best of each column, and scores better than their reference."""
+"""Significance of a table's scores: the best of each column, and scores better or worse than their reference.
 
-from collections import defaultdict
+Only like is compared with like: the same selection rule, training rows and seeds, tuned with tuned.
+"""
+
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -8,13 +11,19 @@ from itertools import combinations
 import numpy as np
 
 from harness.config.plan_file import PlanFile
-from harness.config.table import Column, TableSpec
-from harness.plan.outputs import reference_of
+from harness.config.table import Column, TableSpec, budget
+from harness.plan.outputs import alike, is_tuned, reference_of
 from harness.results.statistics_file import DEFAULT, Statistics
 from harness.statistics.seeds import LEVEL, holm, min_seeds_for_significance, sign_flip_p
 from harness.tables.cells import AVERAGE, Place, TableCell
 
 METHOD, MODELS = "†", "‡"
+WORSE_METHOD, WORSE_MODELS = "↓", "⇓"
+WORDS = {METHOD: "better", MODELS: "better", WORSE_METHOD: "worse", WORSE_MODELS: "worse"}
+NONE_ALIKE = (
+    "No significance marks: no two rows are comparable (same selection rule, training rows and seeds; tuned "
+    "with tuned)."
+)
 Key = tuple[Place, str, str]
 """Block, row and column title of a cell."""
 Pair = tuple[TableCell, TableCell]
@@ -26,8 +35,8 @@ class Significance:
 
     best: frozenset[Key] = frozenset()
     """The best cells, and those that are not significantly worse."""
-    better: Mapping[Key, str] = field(default_factory=dict)
-    """The sign of each cell that is better than its reference."""
+    signs: Mapping[Key, str] = field(default_factory=dict)
+    """The sign of each cell that is better or worse than its reference."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -64,31 +73,72 @@ def significance_of(
     for cell in cells:
         if _is_score(cell.column):
             groups[cell.place, cell.column.title].append(cell)
-    columns = [_comparable(column) for column in groups.values()]
+    columns = [_competing(column) for column in groups.values()]
     among = [pair for column in columns for pair in combinations(column, 2)]
-    against = [pair for column in columns for pair in _with_reference(spec, column)]
-    if not among:
-        return Significance()
+    against = [pair for column in groups.values() for pair in _with_reference(spec, plan, column)]
+    if not among and not against:
+        return Significance(notes=[NONE_ALIKE] if any(len(column) > 1 for column in groups.values()) else [])
     best = _best(columns, among)
-    models = _better_models(against, plan, statistics)
-    methods = _better_methods(against)
-    better = dict.fromkeys(models, MODELS) | dict.fromkeys(methods, METHOD)
-    return Significance(best, better, _notes(among, against, best, better))
+    signs = _signs_of_models(against, plan, statistics) | _signs_of_methods(against)
+    return Significance(best, signs, _notes(among, against, best, signs))
 
 
 def _is_score(column: Column) -> bool:
-    return column.unit == "percent" and column.relative is None and column.minus is None
+    """Return whether a column has scores of finished runs.
+
+    At a budget, variants are in the middle of their schedules and the reference is at its end.
+    """
+    plain = column.relative is None and column.minus is None and budget(column.value) is None
+    return column.unit == "percent" and plain
 
 
-def _comparable(column: list[TableCell]) -> list[TableCell]:
-    """Return the cells of a column without those selected on the report split, unless all are."""
-    return [cell for cell in column if "r" not in cell.marks] or column
+def unlike(plan: PlanFile, cell: TableCell, other: TableCell) -> str:
+    """Return in what the runs of two cells are not comparable, or an empty text."""
+    differs = {
+        "selection": _by_report(cell) != _by_report(other),
+        "training rows": len({*_subsets(cell), *_subsets(other)}) > 1,
+        "seeds": _seeds_of(cell) != _seeds_of(other),
+        "tuning": is_tuned(plan, cell.row) != is_tuned(plan, other.row),
+    }
+    return ", ".join(name for name, value in differs.items() if value)
 
 
-def _with_reference(spec: TableSpec, column: list[TableCell]) -> list[Pair]:
+def _by_report(cell: TableCell) -> bool:
+    """Return whether weights were selected on the report split."""
+    return "r" in cell.marks
+
+
+def _subsets(cell: TableCell) -> set[str]:
+    return {v.run.subset for v in cell.values if v.number is not None}
+
+
+def _seeds_of(cell: TableCell) -> frozenset[int]:
+    return frozenset(v.run.seed for v in cell.values if v.number is not None)
+
+
+def _competing(column: list[TableCell]) -> list[TableCell]:
+    """Return the cells among which the best is sought: those with most seeds, and the same ones.
+
+    Cells that were selected on the report split compete only if all were.
+    """
+    cells = [cell for cell in column if not _by_report(cell)] or column
+    counts = Counter(map(_seeds_of, cells))
+    most = max(counts, key=lambda seeds: (len(seeds), counts[seeds]), default=frozenset())
+    return [cell for cell in cells if _seeds_of(cell) == most]
+
+
+def _with_reference(spec: TableSpec, plan: PlanFile, column: list[TableCell]) -> list[Pair]:
     rows = {cell.row: cell for cell in column}
-    pairs = [(cell, rows.get(reference_of(spec, cell.row) or DEFAULT)) for cell in column]
-    return [(cell, other) for cell, other in pairs if other is not None and other is not cell]
+    default = spec.reference or DEFAULT
+    pairs = [
+        (cell, rows.get(reference_of(spec, plan, cell.row) or alike(plan, cell.row, default)))
+        for cell in column
+    ]
+    return [
+        (cell, other)
+        for cell, other in pairs
+        if other is not None and other is not cell and not unlike(plan, cell, other)
+    ]
 
 
 def _best(columns: list[list[TableCell]], pairs: list[Pair]) -> frozenset[Key]:
@@ -110,31 +160,36 @@ def _best(columns: list[list[TableCell]], pairs: list[Pair]) -> frozenset[Key]:
     return frozenset(best)
 
 
-def _better_methods(pairs: list[Pair]) -> list[Key]:
-    """Return the cells that are better than their reference across seeds."""
+def _signs_of_methods(pairs: list[Pair]) -> dict[Key, str]:
+    """Return the signs of the cells that differ from their reference across seeds."""
     differences = [paired(*pair) for pair in pairs]
     p = corrected(differences)
-    return [
-        key_of(cell)
+    return {
+        key_of(cell): METHOD if values.mean() > 0 else WORSE_METHOD
         for (cell, _), values, value in zip(pairs, differences, p, strict=True)
-        if value <= LEVEL and values.mean() > 0
-    ]
+        if value <= LEVEL and values.mean() != 0
+    }
 
 
-def _better_models(pairs: list[Pair], plan: PlanFile, statistics: Statistics) -> list[Key]:
-    """Return the cells whose trained models are better than those of their reference across examples."""
+def _signs_of_models(pairs: list[Pair], plan: PlanFile, statistics: Statistics) -> dict[Key, str]:
+    """Return the signs of the cells whose trained models differ from those of their reference on examples.
+
+    A diverged run has no predictions, so a cell with one is not tested.
+    """
     rows = []
     for cell, other in pairs:
+        if "d" in cell.marks + other.marks:
+            continue
         run = cell.values[0].run
         row = statistics.get((run.task, run.model, cell.row, other.row))
         if row is not None and row.p_models is not None and _is_primary(cell.column, plan):
             rows.append((cell, row, row.p_models))
     p = holm(np.array([p_models for _, _, p_models in rows]))
-    return [
-        key_of(cell)
+    return {
+        key_of(cell): MODELS if row.estimate > 0 else WORSE_MODELS
         for (cell, row, _), value in zip(rows, p, strict=True)
-        if row.estimate > 0 and value <= LEVEL
-    ]
+        if row.estimate != 0 and value <= LEVEL
+    }
 
 
 def _is_primary(column: Column, plan: PlanFile) -> bool:
@@ -148,25 +203,28 @@ def _is_primary(column: Column, plan: PlanFile) -> bool:
 
 
 def _notes(
-    among: list[Pair], against: list[Pair], best: frozenset[Key], better: Mapping[Key, str]
+    among: list[Pair], against: list[Pair], best: frozenset[Key], signs: Mapping[Key, str]
 ) -> list[str]:
     """Return the notes on the signs that occur, or why none can."""
-    signs = set(better.values())
+    occurring = set(signs.values())
     names = " or ".join(dict.fromkeys(other.row for _, other in against))
     notes = []
     if best:
         notes.append(
             f"Bold: the best of its column, and all that are not significantly worse ({_test(among)})."
         )
-    if METHOD in signs:
-        notes.append(f"{METHOD} significantly better than {names} across training seeds ({_test(against)}).")
-    if not best and METHOD not in signs:
-        notes.append(_why_none(against or among, MODELS in signs))
-    if MODELS in signs:
+    methods = [s for s in (METHOD, WORSE_METHOD) if s in occurring]
+    models = [s for s in (MODELS, WORSE_MODELS) if s in occurring]
+    if methods:
+        words = " or ".join(f"{sign} significantly {WORDS[sign]}" for sign in methods)
+        notes.append(f"{words} than {names} across training seeds ({_test(against)}).")
+    if not best and not methods:
+        notes.append(_why_none(against or among, bool(models)))
+    if models:
+        words = " or ".join(f"{sign} these trained models are significantly {WORDS[sign]}" for sign in models)
         notes.append(
-            f"{MODELS} these trained models are significantly better than those of {names} on examples like "
-            "those of the report split (predictions swapped example by example, Holm-corrected, p ≤ 0.05). "
-            "This says nothing about other seeds."
+            f"{words} than those of {names} on examples like those of the report split (predictions swapped "
+            "example by example, Holm-corrected, p ≤ 0.05). This says nothing about other seeds."
         )
     return notes
 

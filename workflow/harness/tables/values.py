@@ -28,7 +28,7 @@ def run_values(
     values = [_absolute(column, run, reference, plan) for run in runs]
     if column.relative is None or reference is None:
         return values
-    others = {run.seed: _number(column, run) for run in reference}
+    others = {run.seed: _number(column, run, plan) for run in reference}
     if column.relative == "difference":
         return [Value(v.run, _minus(v.number, others.get(v.run.seed)), v.marks) for v in values]
     numbers = [number for number in others.values() if number is not None]
@@ -38,8 +38,8 @@ def run_values(
 
 def _absolute(column: Column, run: RunRow, reference: list[RunRow] | None, plan: PlanFile) -> Value:
     reference_runs = budget(column.value)
-    if reference_runs is None:
-        return Value(run, _number(column, run))
+    if reference_runs is None or _counts_as_chance(column, run):
+        return Value(run, _number(column, run, plan))
     allowed, needed = _cost(plan, reference[0] if reference else run), _cost(plan, run)
     if allowed is None or needed is None:
         return Value(run, None)
@@ -66,8 +66,19 @@ def _within_budget(run: RunRow, share: float) -> Value:
     return Value(run, within[-1], frozenset({"e"} if share > 1 + SLACK else ()))
 
 
-def _number(column: Column, run: RunRow) -> float | None:
-    if column.value != "report":
+def _counts_as_chance(column: Column, run: RunRow) -> bool:
+    """Return whether the value is a score of a diverged run.
+
+    Left out, it would flatter its method, which would be judged by the runs that survived.
+    """
+    return run.status == "diverged" and column.unit == "percent" and column.minus is None
+
+
+def _number(column: Column, run: RunRow, plan: PlanFile) -> float | None:
+    if _counts_as_chance(column, run):
+        task = plan.tasks[run.task]
+        number: float | None = task.chance.get(column.metric or task.primary_metric, 0.0)
+    elif column.value != "report":
         number = run.values.get(column.value)
     elif column.split is None:
         number = run.score

@@ -10,7 +10,16 @@ from harness.tables.table import Table
 
 SPECIAL = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
 SPECIAL |= {c: f"\\{c}" for c in "&%$#_{}"}
-SPECIAL |= {"<": "$<$", ">": "$>$", "±": "$\\pm$", "†": "$\\dagger$", "‡": "$\\ddagger$", "|": "\\textbar{}"}
+SPECIAL |= {
+    "<": "$<$",
+    ">": "$>$",
+    "±": "$\\pm$",
+    "†": "$\\dagger$",
+    "‡": "$\\ddagger$",
+    "↓": "$\\downarrow$",
+    "⇓": "$\\Downarrow$",
+    "|": "\\textbar{}",
+}
 SPECIAL |= {"§": "\\S{}", "¶": "\\P{}", "≤": "$\\leq$", "−": "$-$"}
 SPECIAL |= {"≠": "$\\neq$", "[": "{[}", "]": "{]}"}
 

@@ -7,11 +7,19 @@ from harness.results.statistics_file import Statistics
 from harness.tables.cells import AVERAGE, TableCell, amount, cell_numbers, cell_text, fill, place_title
 from harness.tables.column_flags import column_flags
 from harness.tables.marks import mark_notes
-from harness.tables.significance import METHOD, MODELS, Significance, key_of, significance_of
+from harness.tables.significance import (
+    METHOD,
+    MODELS,
+    WORSE_METHOD,
+    WORSE_MODELS,
+    Significance,
+    key_of,
+    significance_of,
+)
 from harness.tables.table import Block, Numbers, Table, new_table
 
 SPREADS = {"sd": " ± sample standard deviation", "range": " [smallest, largest]", "none": ""}
-BETTER = {"": "", METHOD: "method", MODELS: "models"}
+SIGNS = {"": "", METHOD: "method", MODELS: "models", WORSE_METHOD: "method", WORSE_MODELS: "models"}
 DONE = ("ok", "collapsed", "diverged")
 
 
@@ -40,14 +48,19 @@ def _tested(spec: TableSpec, cell: TableCell, significance: Significance) -> Num
     if not spec.tested:
         return {}
     key = key_of(cell)
-    return {"best": int(key in significance.best), "better": BETTER[significance.better.get(key, "")]}
+    sign = significance.signs.get(key, "")
+    columns = {"better": (METHOD, MODELS), "worse": (WORSE_METHOD, WORSE_MODELS)}
+    return {
+        "best": int(key in significance.best),
+        **{name: SIGNS[sign] if sign in signs else "" for name, signs in columns.items()},
+    }
 
 
 def _blocks(
     spec: TableSpec, plan: PlanFile, cells: list[TableCell], columns: list[str], significance: Significance
 ) -> list[Block]:
     texts = {
-        key: cell_text(spec, cell, significance.better.get(key, ""), key in significance.best)
+        key: cell_text(spec, cell, significance.signs.get(key, ""), key in significance.best)
         for cell in cells
         for key in [key_of(cell)]
     }
@@ -70,10 +83,12 @@ def _summary(spec: TableSpec, runs: list[RunRow]) -> str:
 
 
 def _notes(spec: TableSpec, plan: PlanFile, cells: list[TableCell]) -> list[str]:
-    """Return the notes on marks, on cells without collapsed runs, and on columns that are left out."""
+    """Return the notes on marks, on cells without diverged or collapsed runs, and on columns left out."""
     notes = mark_notes(v for cell in cells if cell.column.task != AVERAGE for v in cell.values)
-    if without := [_without_collapsed(spec, plan, cell) for cell in cells if _has_collapsed(cell)]:
-        notes.append(f"Without collapsed runs: {'; '.join(without)}.")
+    for letter, name in (("d", "diverged"), ("c", "collapsed")):
+        marked = [cell for cell in cells if _has(cell, letter)]
+        if without := [_without(spec, plan, cell, letter) for cell in marked]:
+            notes.append(f"Without {name} runs: {'; '.join(without)}.")
     absent = [c.title or str(c.task) for c in spec.columns if c.task not in (None, "all", *plan.tasks)]
     if absent:
         average = ", nor in the average" if spec.average else ""
@@ -81,11 +96,11 @@ def _notes(spec: TableSpec, plan: PlanFile, cells: list[TableCell]) -> list[str]
     return notes
 
 
-def _has_collapsed(cell: TableCell) -> bool:
-    return "c" in cell.marks and cell.column.unit == "percent" and not cell.is_reference
+def _has(cell: TableCell, letter: str) -> bool:
+    return letter in cell.marks and cell.column.unit == "percent" and not cell.is_reference
 
 
-def _without_collapsed(spec: TableSpec, plan: PlanFile, cell: TableCell) -> str:
-    numbers = cell.numbers(without="c")
+def _without(spec: TableSpec, plan: PlanFile, cell: TableCell, letter: str) -> str:
+    numbers = cell.numbers(without=letter)
     text = f"{amount(spec, cell.column, numbers)} ({len(numbers)}/{len(cell.values)})"
     return f"{place_title(spec, plan, cell.place)}, {cell.row}, {cell.column.title}: {text}"
