@@ -30,7 +30,8 @@ class Protocol(Strict):
     )
     warmup: float = Field(
         ge=0,
-        description="warm-up (rate grows linearly): below 1 a fraction of all batches, else their number",
+        description="warm-up (rate grows linearly): below 1 a fraction of all batches, else "
+        "their number (1.5: three updates of a method with two per batch)",
     )
     weight_decay: float = Field(ge=0, description="decoupled weight decay of AdamW")
     decay_bias_and_norm: bool = Field(

@@ -118,6 +118,8 @@ class Task(Strict):
             raise ValueError(
                 f"primary_metric to be one of the metrics ({metrics}), got {self.primary_metric}"
             )
+        if "f1" in self.metrics and len(self.labels) > 2:
+            raise ValueError(f"f1 only for two labels, got {len(self.labels)}; for more: accuracy, matthews")
         if self.kind == "classification" and len(self.labels) < 2:
             raise ValueError("at least two labels for a classification task")
         if self.kind == "regression" and self.range is None:

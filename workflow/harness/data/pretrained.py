@@ -1,6 +1,7 @@
 """Models and tokenizers, loaded from verified files; the head is new."""
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,12 @@ from harness.util.hashing import digest, file_digest
 if TYPE_CHECKING:
     import torch
 
+log = logging.getLogger(__name__)
 WEIGHTS, TOKENIZER, CONFIGURATION = "model.safetensors", "tokenizer.json", "config.json"
 SETTINGS = (CONFIGURATION, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 """Small files that change the computation or the token ids."""
+AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "mpnet", "ibert")
+"""Model types whose first position is the padding id plus one."""
 
 
 def model_folder(name: str, model: Model, fetched: Path) -> Path:
@@ -47,6 +51,24 @@ def model_type(folder: Path, model: Model) -> str | None:
     return None if declared is None else str(declared)
 
 
+def longest_input(folder: Path, model: Model) -> int | None:
+    """Return the largest number of tokens that the model's positions allow, None if it is not known.
+
+    Families that number positions from the padding id on have that many fewer.
+    """
+    values: dict[str, Any] = model.random or {}
+    if not values:
+        try:
+            values = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
+        except OSError:
+            return None
+    positions = values.get("max_position_embeddings")
+    if positions is None or not values.get("position_biased_input", True):
+        return None
+    after_padding = values.get("model_type") in AFTER_PADDING
+    return int(positions) - (int(values.get("pad_token_id", 1)) + 1 if after_padding else 0)
+
+
 def load_tokenizer(folder: Path, model: Model) -> Any:
     """Return the fast tokenizer in ``folder``; raise HarnessError if it is not the declared one."""
     from transformers import AutoTokenizer
@@ -66,10 +88,10 @@ def load_network(folder: Path, model: Model, outputs: int, device: "torch.device
     """
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
-    logging.set_verbosity_error()  # the head is new on purpose: no warning about it
-    logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # the head is new on purpose: no warning about it
+    transformers_logging.disable_progress_bar()
     name = model_type(folder, model)
     if name is not None and (reason := unsupported(name)) is not None:
         raise HarnessError(f"model type {name} is not supported: {reason}")
@@ -80,11 +102,36 @@ def load_network(folder: Path, model: Model, outputs: int, device: "torch.device
     else:
         verify(folder / WEIGHTS, model.weights_sha256)
         verify_settings(folder, model)
-        network = AutoModelForSequenceClassification.from_pretrained(
-            folder, num_labels=outputs, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        config = AutoConfig.from_pretrained(folder, num_labels=outputs, local_files_only=True)
+        with torch.device("meta"):
+            empty = AutoModelForSequenceClassification.from_config(config)
+        weights = _without_head(folder, empty)
+        network = type(empty).from_pretrained(
+            None if weights else folder,
+            config=config,
+            state_dict=weights,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
         )
     check_network(network)
     return network.to(device)
+
+
+def _without_head(folder: Path, network: Any) -> "dict[str, torch.Tensor] | None":
+    """Return the weights of a checkpoint that has a head like that of ``network``, without it; else None.
+
+    A head that was trained before would be the same for every seed, with its own order of labels.
+    """
+    from safetensors import safe_open
+
+    backbone = f"{network.base_model_prefix}."
+    head = {name for name in network.state_dict() if not name.startswith(backbone)}
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        if not head & set(file.keys()):
+            return None
+        log.info("%s: the head of the checkpoint is not used; each run has a fresh one", folder)
+        return {name: file.get_tensor(name) for name in file.keys() if name not in head}  # noqa: SIM118
 
 
 def check_network(network: Any) -> None:

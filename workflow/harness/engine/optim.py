@@ -36,7 +36,8 @@ class ScheduledOptimizer:
             fused=True,
         )
         self._batches = batches
-        self._warmup = int(protocol.warmup * batches if protocol.warmup < 1 else protocol.warmup)
+        # A number of batches may be a fraction: a method with several updates per batch warms up by updates.
+        self._warmup = int(protocol.warmup * batches) if protocol.warmup < 1 else protocol.warmup
         self._constant = protocol.schedule == "constant"
         self._batch = 0
         self.within_batch(0.0)

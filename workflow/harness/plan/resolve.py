@@ -13,7 +13,7 @@ from harness.config.experiment import Experiment
 from harness.config.model import Model
 from harness.config.protocol import Protocol, ProtocolFile, Rule, merged
 from harness.config.task import Task
-from harness.data.pretrained import model_folder, model_type
+from harness.data.pretrained import longest_input, model_folder, model_type
 from harness.methods.interface import Method
 from harness.methods.registry import broken_methods, method_class, method_names, method_source
 from harness.plan.grid import Cell
@@ -112,7 +112,8 @@ class _Resolver:
             HarnessError: the name is unknown, or the model's files are here and its type is not supported.
         """
         model = catalogue.model(name)
-        kind = _model_type(name, model, self.fetched_models)
+        folder = _files_of(name, model, self.fetched_models)
+        kind = None if folder is None else model_type(folder, model)
         if kind is not None and (reason := unsupported(kind)) is not None:
             raise HarnessError(f"{name}: model type {kind} is not supported: {reason}")
         return model
@@ -134,9 +135,22 @@ class _Resolver:
         if protocol is None:
             raise ConfigErrors(errors)
         protocol = protocol.times(entry.epochs_times)
+        self.check_length(protocol, model)
         method = build_method(experiment, variant, self.where, rules)
         key = self.identity(task, model, protocol, method)
         return Cell(task.name, task, *model, variant, method, protocol, key)
+
+    def check_length(self, protocol: Protocol, model: tuple[str, Model]) -> None:
+        """Raise ConfigErrors if the model has fewer positions than the longest input."""
+        name, folder = model[0], _files_of(*model, self.fetched_models)
+        longest = None if folder is None else longest_input(folder, model[1])
+        if longest is not None and protocol.max_length > longest:
+            raise ConfigErrors(
+                [
+                    f"{self.where}: max_length: expected at most {longest}, the positions of {name}, "
+                    f"got {protocol.max_length}"
+                ]
+            )
 
     def identity(self, task: Task, model: tuple[str, Model], protocol: Protocol, method: Method) -> str:
         """Return the hash of everything that determines a cell's results, except the seed."""
@@ -174,13 +188,12 @@ def build_method(experiment: Experiment, name: str, where: str, rules: Sequence[
     return kind(arguments)
 
 
-def _model_type(name: str, model: Model, fetched: Path) -> str | None:
-    """Return the type of a model, or None if its files are not here; ``load_network`` checks it again."""
+def _files_of(name: str, model: Model, fetched: Path) -> Path | None:
+    """Return the folder with the files of a model, or None if they are not here."""
     try:
-        folder = fetched if model.random is not None else model_folder(name, model, fetched)
+        return fetched if model.random is not None else model_folder(name, model, fetched)
     except HarnessError:
         return None
-    return model_type(folder, model)
 
 
 def _layers(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]:
