@@ -144,6 +144,13 @@ def test_a_failed_run_is_mirrored_until_a_retry_succeeds(plan: Plan) -> None:
     assert run.data.tags["status"] == "ok" and run.info.status == "FINISHED"
 
 
+def test_an_interrupted_run_is_killed_not_failed(plan: Plan) -> None:
+    fail(plan, plan.runs[0], f"{FAILED}InterruptedRunError: stopped; checkpoint written")
+    assert mirrored(plan) == (1, 0, 0)
+    (run,) = stored_runs(plan).values()
+    assert run.data.tags["status"] == "interrupted" and run.info.status == "KILLED"
+
+
 def test_the_store_holds_everything_that_the_folders_hold(plan: Plan) -> None:
     plant_all(plan)
     assert mirrored(plan) == (10, 0, 0)

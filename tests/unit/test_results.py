@@ -8,13 +8,16 @@ import pytest
 from support.experiments import toy_plan
 from support.fake_runs import ROWS, plant
 
+from harness.config.table import load_tables
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
 from harness.results.comparisons import comparisons_path, write_comparisons
 from harness.results.frame import frame_path, read_frame, write_frame
 from harness.runs import failures
 from harness.runs.folder import RunFolder
+from harness.runs.history import reason_to_run
 from harness.runs.run_or_resume import FAILED
+from harness.tables.build import make_table
 from harness.util.lock import hold_lock
 
 
@@ -58,6 +61,23 @@ def test_the_frame_has_a_row_for_every_planned_run(plan: Plan) -> None:
     assert rows[0].values["chance_p"] == 0.001 and rows[0].values["perturbation.l2"] == 0.1
     assert read_frame(frame_path(plan)) == rows
     assert pd.read_parquet(frame_path(plan))["score"].isna().tolist() == [False] * 8 + [True] * 4
+
+
+def test_an_interrupted_run_is_neither_failed_nor_missing(plan: Plan) -> None:
+    run = plan.runs[0]
+    fail(plan, run, f"{FAILED}InterruptedRunError: interrupted after batch 3 of 10; checkpoint written")
+    fail(plan, plan.runs[1], f"{FAILED}MemoryError: none left")
+    rows = write_frame(plan)
+    assert [row.status for row in rows[:3]] == ["interrupted", "failed", "missing"]
+    assert rows[0].reason == "interrupted after batch 3 of 10; checkpoint written"
+    text = failures.write_failures(plan)
+    assert text is not None and run.name not in text and text.startswith("# toy: 1 failed")
+    assert reason_to_run(plan, run, {}).startswith("interrupted: interrupted after batch 3")
+    table = make_table("main", load_tables()["main"], plan.as_file(), rows, {})
+    assert table.blocks[0].rows[0][1] == "- mfi (0/3)"
+    assert any(note.startswith("i = interrupted: stopped on request") for note in table.notes)
+    fail(plan, run, "INFO training")  # a later attempt was killed
+    assert write_frame(plan)[0].status == "failed"
 
 
 def test_comparisons_hold_every_reported_example_of_every_run(plan: Plan) -> None:

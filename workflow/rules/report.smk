@@ -23,6 +23,7 @@ rule render:
     input:
         frame=f"{WORKFLOW.folder}/frame.parquet",
         environment=f"{WORKFLOW.folder}/environment.json",
+        declarations=WORKFLOW.declarations,
     output:
         WORKFLOW.tables,
         WORKFLOW.figures,

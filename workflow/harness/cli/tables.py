@@ -20,6 +20,7 @@ def register(commands: Commands, prefix: str = "") -> None:
         "--reference", metavar="NAME", help="tracked results in results/reference/, instead of an experiment"
     )
     add_out(parser)
+    parser.set_defaults(export=not prefix)  # in the workflow, another step has just done it
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,9 +51,12 @@ def _reference(name: str) -> None:
 
 def _experiment(args: argparse.Namespace) -> None:
     from harness.report.render import render
+    from harness.results.export import export
     from harness.runs.failures import write_failures
 
     plan = plan_of(args)
+    if args.export:
+        export(plan)
     failures = write_failures(plan)
     paths = render(plan.as_file(), plan.folder, plan.folder, failures)
     print(paths[0].read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from harness.config.plan_file import PlanFile, PlannedTask
 from harness.config.protocol import Protocol
 from harness.config.table import EVERY, Column, TableSpec, budget, load_tables
 from harness.util.errors import HarnessError, unknown
+from harness.util.paths import CONFIG, PUBLISHED
 
 TABLE_FORMS = ("md", "tex", "csv", "html")
 FIGURE_FORMS = ("png", "pdf", "txt")
@@ -16,6 +17,11 @@ CURVE_POINTS = 2
 """Evaluations during training from which learning curves are drawn."""
 INFLATION_POINTS = 3
 """Evaluations during training from which the inflation of the best of several is drawn."""
+
+
+def declaration_files() -> list[str]:
+    """Return the files that tables are declared by and take published numbers from."""
+    return sorted(map(str, [*(CONFIG / "tables").glob("*.yaml"), PUBLISHED]))
 
 
 def figures_of(plan: PlanFile) -> list[str]:

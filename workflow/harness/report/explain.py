@@ -7,7 +7,7 @@ from harness.config.experiment import DEFAULT
 from harness.config.tuned import read_tuned
 from harness.plan.grid import Cell, Run
 from harness.plan.plan import Plan
-from harness.runs.failures import failure
+from harness.runs.failures import unfinished
 from harness.runs.folder import RunFolder
 from harness.runs.history import (
     CHANGED,
@@ -42,9 +42,10 @@ def _study(plan: Plan, cell: Cell) -> str:
         return f"{text}: not finished; the arguments above are the defaults"
     tuned = read_tuned(plan.tuned_file(study))
     best, commit = tuned.selection, tuned.commit or "unknown"
+    defaults = "failed" if best["defaults"] is None else f"{best['defaults']:.4f}"
     return (
         f"{text}: trial {best['trial']} of {tuned.search['trials']}, {best['score']:.4f} on the selection "
-        f"split (defaults {best['defaults']:.4f}), trained at commit {commit}"
+        f"split (defaults {defaults}), trained at commit {commit}"
     )
 
 
@@ -53,8 +54,8 @@ def _run(plan: Plan, run: Run) -> Iterator[str]:
     folder = RunFolder(plan.run_folder(run))
     result = folder.result()
     if result is None:
-        reason = failure(folder)
-        yield f"seed {run.seed}  {'missing' if reason is None else f'failed: {reason}'}  key {run.key[:8]}"
+        state = unfinished(folder)
+        yield f"seed {run.seed}  {'missing' if state is None else state.text}  key {run.key[:8]}"
         return
     scores = [f"{s} {m} {v:.4f}" for s, metrics in result.metrics.items() for m, v in metrics.items()]
     yield f"seed {run.seed}  {result.status}  {', '.join(scores) or 'no scores'}  key {run.key[:8]}"

@@ -20,9 +20,14 @@ def render(plan: PlanFile, source: Path, target: Path, failures: str | None = No
     The main table comes first, the report last. ``failures`` is the text about failed runs, if any.
 
     Raises:
-        HarnessError: the frame or the statistics are missing.
+        HarnessError: the frame or the statistics are missing, or are those of another plan.
     """
     runs, statistics = read_results(source)
+    if [run.run_key for run in runs] != [run.key for run in plan.runs]:
+        raise HarnessError(
+            f"{display_path(source / 'frame.parquet')} is not of this plan; make it again with: "
+            f"harness tables {plan.file}"
+        )
     tables = make_tables(plan, runs, statistics)
     paths = write_tables(tables, target / "tables")
     figures = write_figures(plan, runs, statistics, target / "figures")

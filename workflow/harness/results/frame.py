@@ -12,11 +12,11 @@ from harness.config.result import Evaluation, Result, with_examples
 from harness.methods.interface import forward_equivalents
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
-from harness.runs.failures import failure
+from harness.runs.failures import unfinished
 from harness.runs.folder import RunFolder
 from harness.util.files import complete_file
 
-MISSING, FAILED = "missing", "failed"
+MISSING = "missing"
 LONGEST_REASON = 500
 """Characters of the reason of a failure that the frame and tables keep."""
 
@@ -32,7 +32,7 @@ class RunRow:
     seed: int
     run_key: str
     status: str
-    """ok, collapsed, diverged, failed or missing."""
+    """ok, collapsed, diverged, failed, interrupted or missing."""
     perturbation: str = ""
     """resolved, unresolved, or empty where the method has no perturbation."""
     selection: str = ""
@@ -81,10 +81,10 @@ def row_of(plan: Plan, run: Run) -> RunRow:
     identity = (cell.task_name, cell.model_name, cell.variant, cell.method.name, run.seed, run.key)
     result = folder.result()
     if result is None or result.run_key != run.key:
-        reason = failure(folder)
-        return RunRow(
-            *identity, status=MISSING if reason is None else FAILED, reason=(reason or "")[:LONGEST_REASON]
-        )
+        state = unfinished(folder)
+        if state is None:
+            return RunRow(*identity, status=MISSING)
+        return RunRow(*identity, status=state.status, reason=state.reason[:LONGEST_REASON])
     provenance = folder.provenance()
     primary = cell.task.primary_metric
     curve = [e for e in evaluations(folder) if e.split == "selection" and primary in e.metrics]

@@ -2,15 +2,18 @@
 
 import re
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
 from harness.runs.folder import RunFolder
 from harness.runs.run_or_resume import FAILED
+from harness.runs.stop import InterruptedRunError
 from harness.util.files import write_text
 from harness.util.lock import is_held
 
+FAILED_STATUS, INTERRUPTED_STATUS = "failed", "interrupted"
 NO_ERROR_LOGGED = "no error logged: killed, out of memory, or node failure"
 LISTED = 3
 """Runs that are listed for each cause."""
@@ -22,21 +25,36 @@ def failed_runs(plan: Plan) -> Failures:
     """Return the runs that were attempted and have no result, by cause."""
     groups: Failures = defaultdict(list)
     for run in plan.runs:
-        line = failure(RunFolder(plan.run_folder(run)))
-        if line is not None:
-            groups[_cause(line, run)].append((run, line))
+        state = unfinished(RunFolder(plan.run_folder(run)))
+        if state is not None and state.status == FAILED_STATUS:
+            groups[_cause(state.reason, run)].append((run, state.reason))
     return dict(groups)
 
 
-def failure(folder: RunFolder) -> str | None:
-    """Return why the last attempt failed.
+@dataclass(frozen=True)
+class Unfinished:
+    """A run that was attempted and has no result."""
 
-    None: the run has a result, is running, or was never attempted.
-    """
+    status: str
+    """failed, or interrupted: stopped on request, and resumed by the same command."""
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """``failed: MemoryError``."""
+        return f"{self.status}: {self.reason}"
+
+
+def unfinished(folder: RunFolder) -> Unfinished | None:
+    """Return how the last attempt ended; None if the run has a result, is running, or was never attempted."""
     logs = folder.attempt_logs()
     if not logs or folder.result_path.exists() or is_held(folder.path):
         return None
-    return _error_line(logs[-1])
+    line = _error_line(logs[-1])
+    name, _, reason = line.partition(": ")
+    if name == InterruptedRunError.__name__:
+        return Unfinished(INTERRUPTED_STATUS, reason)
+    return Unfinished(FAILED_STATUS, line)
 
 
 def _error_line(path: Path) -> str:

@@ -10,7 +10,7 @@ from harness.config.yaml_loader import read_yaml
 from harness.plan.cost import training_cost
 from harness.plan.grid import Cell, Run
 from harness.plan.plan import Plan
-from harness.runs.failures import failure
+from harness.runs.failures import unfinished
 from harness.runs.folder import RunFolder
 from harness.util.errors import HarnessError
 
@@ -84,9 +84,9 @@ def _reason(plan: Plan, cell: Cell | None, path: Path) -> str:
 def reason_to_run(plan: Plan, run: Run, superseded_folders: dict[Path, str]) -> str:
     """Return why ``run`` has no result; ``superseded_folders`` is the result of ``superseded``."""
     folder = plan.run_folder(run)
-    reason = failure(RunFolder(folder))
-    if reason is not None:
-        return f"failed: {reason}"
+    state = unfinished(RunFolder(folder))
+    if state is not None:
+        return state.text
     reasons = [
         why
         for path, why in superseded_folders.items()

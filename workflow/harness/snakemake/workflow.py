@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.plan.grid import Cell, Run
-from harness.plan.outputs import FIGURE_FORMS, TABLE_FORMS, figures_of, tables_of
+from harness.plan.outputs import FIGURE_FORMS, TABLE_FORMS, declaration_files, figures_of, tables_of
 from harness.plan.plan import Plan, make_plan, write_plan
 from harness.plan.study import Study
 from harness.runs.folder import RunFolder
@@ -59,6 +59,7 @@ class Workflow:
         self.tables = _files(f"{self.folder}/tables", tables_of(planned), TABLE_FORMS)
         self.figures = _files(f"{self.folder}/figures", figures_of(planned), FIGURE_FORMS)
         self.report = f"{self.folder}/report.html"
+        self.declarations = declaration_files()
 
     def _targets(self, runs: list[Run]) -> list[str]:
         """Return the files that show that runs are done: results, or the stamps of job packs."""

@@ -23,6 +23,7 @@ class Mark:
 MARKS = [
     Mark("m", "missing", "missing: the run was not made"),
     Mark("f", "failed", "failed: an attempt ended without a result"),
+    Mark("i", "interrupted", "interrupted: stopped on request; the same command resumes it"),
     Mark("d", "diverged", "diverged (NaN or infinity); it counts with the score of guessing"),
     Mark("c", "collapsed", "collapsed (constant predictions, or not better than chance); the score counts"),
     Mark("u", "unresolved", "perturbation unresolved: it changes the loss less than rounding does"),
@@ -33,7 +34,7 @@ MARKS = [
     Mark("b", "before", "the budget ends before the run's first evaluation"),
 ]
 LETTERS = [mark.letter for mark in MARKS]
-STATUSES = {"missing": "m", "failed": "f", "diverged": "d", "collapsed": "c"}
+STATUSES = {"missing": "m", "failed": "f", "interrupted": "i", "diverged": "d", "collapsed": "c"}
 
 
 def marks_of(value: Value) -> set[str]:
@@ -73,7 +74,7 @@ def _run_texts(letter: str, runs: Iterable[RunRow]) -> list[str]:
         if letter in "sk":
             groups[f"{run.task}/{run.model}", run.subset if letter == "s" else run.contamination] = []
         else:
-            groups[run.cell, run.reason if letter in "fdc" else ""].append(run.seed)
+            groups[run.cell, run.reason if letter in "fidc" else ""].append(run.seed)
     return [f"{name}{_seeds(seeds)}{f' ({why})' if why else ''}" for (name, why), seeds in groups.items()]
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.config.result import Result
-from harness.results.frame import FAILED, evaluations, result_values
+from harness.results.frame import evaluations, result_values
+from harness.runs.failures import FAILED_STATUS, INTERRUPTED_STATUS, Unfinished
 from harness.runs.folder import RunFolder
 from harness.runs.history import config_of_folder
 
@@ -38,7 +39,9 @@ class Entry:
     @property
     def status(self) -> str:
         """MLflow's status."""
-        return "FAILED" if self.tags["status"] in ("diverged", FAILED) else "FINISHED"
+        if self.tags["status"] == INTERRUPTED_STATUS:
+            return "KILLED"
+        return "FAILED" if self.tags["status"] in ("diverged", FAILED_STATUS) else "FINISHED"
 
 
 def result_entry(folder: RunFolder, result: Result, content: str) -> Entry:
@@ -57,12 +60,12 @@ def result_entry(folder: RunFolder, result: Result, content: str) -> Entry:
     )
 
 
-def failed_entry(folder: RunFolder, key: str, reason: str, content: str) -> Entry:
+def unfinished_entry(folder: RunFolder, key: str, state: Unfinished, content: str) -> Entry:
     """Return the entry of a run that was attempted and has no result."""
     task, model, variant, run = folder.path.parts[-4:]
     seed = run.partition("-")[0].removeprefix("seed")
     tags = {"run_key": key, "task": task, "model": model, "variant": variant, "seed": seed}
-    tags |= {"status": FAILED, "reason": reason, "folder": str(folder.path), CONTENT: content}
+    tags |= {"status": state.status, "reason": state.reason, "folder": str(folder.path), CONTENT: content}
     log = folder.attempt_logs()[-1]
     return Entry(f"{task}/{model}/{variant}/seed{seed}", _time(log), texts(tags), artifacts=[log])
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from harness.config.plan_file import read_plan_file
 from harness.plan.searches import searches as finished_searches
-from harness.runs.failures import failure
+from harness.runs.failures import unfinished
 from harness.runs.folder import RunFolder
-from harness.tracking.entry import CONTENT, Entry, failed_entry, result_entry
+from harness.tracking.entry import CONTENT, Entry, result_entry, unfinished_entry
 from harness.tracking.store import Store, StoredRun, open_store, store_lock
 from harness.tracking.studies import study_entry, trial_entries
 from harness.util.hashing import file_digest
@@ -91,7 +91,7 @@ class _Mirror:
 
 
 def run_entries(folder: Path) -> Iterator[Entry]:
-    """Yield the entry of each run folder of an experiment with a result or a failed attempt."""
+    """Yield the entry of each run folder of an experiment with a result or an attempt."""
     keys = _planned_keys(folder)
     for path in sorted((folder / "runs").glob("*/*/*/seed*")):
         run_folder = RunFolder(path)
@@ -99,9 +99,9 @@ def run_entries(folder: Path) -> Iterator[Entry]:
         if result is not None:
             yield result_entry(run_folder, result, file_digest(run_folder.result_path))
             continue
-        reason, key = failure(run_folder), keys.get("/".join(path.parts[-4:]))
-        if reason is not None and key is not None:
-            yield failed_entry(run_folder, key, reason, file_digest(run_folder.attempt_logs()[-1]))
+        state, key = unfinished(run_folder), keys.get("/".join(path.parts[-4:]))
+        if state is not None and key is not None:
+            yield unfinished_entry(run_folder, key, state, file_digest(run_folder.attempt_logs()[-1]))
 
 
 def _planned_keys(folder: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from harness.config.tuned import FAILED as TRIAL_FAILED
 from harness.config.tuned import SETTLED, TrialRecord, records_path
 from harness.plan.searches import Search, ledger_of
-from harness.results.frame import FAILED
+from harness.runs.failures import FAILED_STATUS
 from harness.tracking.entry import CONTENT, Entry, texts
 
 PARENT = "mlflow.parentRunId"
@@ -44,7 +44,7 @@ def trial_entries(search: Search, parent: str) -> Iterator[Entry]:
     for record in search.records:
         text = f"{study}{parent}{record.model_dump_json()}"
         content = hashlib.sha256(text.encode()).hexdigest()
-        status = "ok" if record.outcome in SETTLED and record.outcome != TRIAL_FAILED else FAILED
+        status = "ok" if record.outcome in SETTLED and record.outcome != TRIAL_FAILED else FAILED_STATUS
         key = f"{search.tuned.study}/{record.trial}"
         yield Entry(
             name=f"trial {record.trial} of {search.name}",

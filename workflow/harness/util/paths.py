@@ -4,6 +4,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "config"
+PUBLISHED = ROOT / "results" / "reference" / "published.yaml"
 RESULTS = Path("results")
 """Relative to the folder in which a command is started, like Snakemake's own paths."""
 

@@ -18,9 +18,8 @@ from harness.tables.marks import mark_notes
 from harness.tables.table import Block, Numbers, Table, new_table
 from harness.tables.values import run_values
 from harness.util.errors import ConfigErrors
-from harness.util.paths import ROOT
+from harness.util.paths import PUBLISHED
 
-FILE = ROOT / "results" / "reference" / "published.yaml"
 NONE, NOT_STATED = "not available", "not stated"
 COLUMNS = ("published", "measured", "difference", "split", "protocol", "selection", "source")
 
@@ -64,7 +63,7 @@ class Published(Strict):
 
 
 @cache
-def load_published(path: Path = FILE) -> Published:
+def load_published(path: Path = PUBLISHED) -> Published:
     """Return the published numbers.
 
     Raises:
