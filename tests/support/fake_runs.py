@@ -19,17 +19,18 @@ def plant(plan: Plan, run: Run, score: float | None, status: str = "ok", **chang
     """Write a run folder whose every report split has ``score``.
 
     ``changes``: ``seconds``, ``curve`` ([(step, score), ...] on the selection rows), ``selection`` (the
-    rule), and any flag.
+    rule), ``report_curve`` (on the primary split), and any flag.
     """
     folder = RunFolder(plan.run_folder(run))
-    cell, curve = run.cell, changes.pop("curve", [])
+    cell, curve, report = run.cell, changes.pop("curve", []), changes.pop("report_curve", [])
     seconds, rule = changes.pop("seconds", 1.0), changes.pop("selection", "last")
     flags = {"reason": None if status == "ok" else status, "perturbation": None, **changes}
     folder.path.mkdir(parents=True, exist_ok=True)
     _describe(plan, run, folder)
     lines = [
-        {"split": "selection", "step": step, "epoch": 1.0, "metrics": {cell.task.primary_metric: value}}
-        for step, value in curve
+        {"split": split, "step": step, "epoch": 1.0, "metrics": {cell.task.primary_metric: value}}
+        for split, points in (("selection", curve), (cell.task.primary_split, report))
+        for step, value in points
     ]
     folder.metrics_path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     if score is not None:
@@ -47,7 +48,7 @@ def plant(plan: Plan, run: Run, score: float | None, status: str = "ok", **chang
             selection={"rule": rule, "step": 1},
             metrics={} if score is None else {s: {cell.task.primary_metric: score} for s in cell.task.report},
             curve=_curve([value for _, value in curve]),
-            report_curve=Curve(),
+            report_curve=_curve([value for _, value in report]),
             cost=_cost(run, seconds),
             flags=flags,
             hashes={"weights": f"{run.seed:064d}", "tokens": cell.tokens_key},

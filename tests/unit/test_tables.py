@@ -88,15 +88,15 @@ def test_every_mark_stands_in_its_cell_and_is_explained(plan: Plan) -> None:
     )
     assert writers.csv_text(table(plan, "main")) == (
         "# toy\n"
-        "model,variant,column,unit,mean,sd,smallest,largest,n,planned,missing,failed,diverged,collapsed,"
-        "unresolved,report_selected,subset,contamination,ended,before,best,better,worse\n"
+        "model,variant,column,unit,mean,sd,smallest,largest,n,planned,missing,failed,interrupted,diverged,"
+        "collapsed,unresolved,report_selected,subset,contamination,ended,on_report,before,best,better,worse\n"
         "tiny,vanilla,Rotten Tomatoes (accuracy),percent,78.000000,10.583005,70.000000,90.000000,3,3,"
-        "0,0,0,0,0,1,0,0,0,0,0,,\n"
+        "0,0,0,0,0,0,1,0,0,0,0,0,0,,\n"
         "tiny,vanilla,STS-B (pearson),percent,40.666667,35.232561,0.000000,62.000000,3,3,"
-        "0,0,1,0,0,0,1,1,0,0,0,,\n"
+        "0,0,0,1,0,0,0,1,1,0,0,0,0,,\n"
         "tiny,freelb,Rotten Tomatoes (accuracy),percent,65.000000,21.213203,50.000000,80.000000,2,3,"
-        "1,0,0,1,1,0,0,0,0,0,0,,\n"
-        "tiny,freelb,STS-B (pearson),percent,,,,,0,3,2,1,0,0,0,0,0,0,0,0,0,,\n"
+        "1,0,0,0,1,1,0,0,0,0,0,0,0,,\n"
+        "tiny,freelb,STS-B (pearson),percent,,,,,0,3,2,1,0,0,0,0,0,0,0,0,0,0,0,,\n"
     )
 
 
@@ -141,6 +141,21 @@ def test_equal_compute_takes_the_last_evaluation_that_the_budget_covers(tmp_path
         ["mat", "- b (0/1)", "- b (0/1)", "- b (0/1)", "70.0 (1/1)"],
     ]
     assert [row[5] for row in block.rows] == ["reference", "3.00 (1/1)", "23.67 (1/1)"]
+
+
+def test_without_selection_rows_curves_are_those_of_the_report_split_and_marked(tmp_path: Path) -> None:
+    settings = {"epochs": 2, "batch_size": 8, "train_rows": 16, "selection_rows": 0, "max_length": 16,
+                "record_report_curve": True, "selection": "last"}  # fmt: skip
+    plan = toy_plan(tmp_path, variants=["vanilla", "freelb"], settings=settings)
+    for run in plan.runs:
+        plant(plan, run, 0.7, report_curve=[(1, 0.5), (2, 0.7)])
+    assert [row.curve_split for row in build_frame(plan)] == ["validation"] * 2
+    made = table(plan, "equal-compute")
+    complete = made.head.index("complete run")
+    assert [row[complete] for row in made.blocks[0].rows] == ["70.0 o (1/1)"] * 2
+    assert any(note.startswith("o = on the report split during training: ") for note in made.notes)
+    inflation = table(plan, "selection-inflation").blocks[0].rows[0]
+    assert inflation[1:5] == ["70.0 o (1/1)", "70.0 o (1/1)", "60.0 o (1/1)", "0.0 o (1/1)"]
 
 
 def test_cost_counts_examples_and_compares_with_vanilla(plan: Plan) -> None:

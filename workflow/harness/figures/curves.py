@@ -6,7 +6,7 @@ from statistics import fmean
 
 from harness.config.plan_file import PlanFile
 from harness.figures.panels import count_text, panels, runs_of, styles_of
-from harness.results.frame import RunRow
+from harness.results.frame import SELECTION, RunRow
 from harness.results.statistics_file import Statistics
 
 MOST_BANDS = 6
@@ -37,9 +37,17 @@ def draw_curves(plan: PlanFile, runs: list[RunRow], statistics: Statistics, path
             axes.set_xlim(left=0)
             axes.set_xlabel("batches")
             axes.set_ylabel(f"{plan.tasks[task].primary_metric} (%)")
+    where = _where(runs)
     note = "Bands: range over seeds." if bands else "The range over seeds is omitted for legibility."
     lines = f"Lines: mean over seeds ({count_text(counts)})."
-    return f"Scores on the selection split during training. {lines} {note}"
+    return f"Scores on the {where} during training. {lines} {note}"
+
+
+def _where(runs: list[RunRow]) -> str:
+    """Return the split that the curves are of."""
+    if all(run.curve_split == SELECTION for run in runs):
+        return "selection split"
+    return "report split, because the protocol holds out no selection rows,"
 
 
 def marked(points: int, few: bool) -> int | list[int]:
@@ -78,7 +86,7 @@ def draw_inflation(plan: PlanFile, runs: list[RunRow], statistics: Statistics, p
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return (
         "Expected difference between the best of k evaluations and the last one, if the last and k - 1 other "
-        f"evaluations of a run can be selected; selection split, mean over seeds ({count_text(counts)}). "
+        f"evaluations of a run can be selected; {_where(runs)}, mean over seeds ({count_text(counts)}). "
         "This is what selection on the report split adds to a score without a better model."
     )
 

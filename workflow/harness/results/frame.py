@@ -17,6 +17,7 @@ from harness.runs.folder import RunFolder
 from harness.util.files import complete_file
 
 MISSING = "missing"
+SELECTION = "selection"
 LONGEST_REASON = 500
 """Characters of the reason of a failure that the frame and tables keep."""
 
@@ -49,8 +50,10 @@ class RunRow:
     """Hash of the weights after training."""
     score: float | None = None
     """The primary metric on the primary report split."""
+    curve_split: str = SELECTION
+    """The split that was evaluated during training: the primary report split if there are no selection rows."""
     curve_steps: list[int] = field(default_factory=list)
-    """Batches after which the selection split was evaluated."""
+    """Batches after which it was evaluated."""
     curve_scores: list[float] = field(default_factory=list)
     """The primary metric of these evaluations."""
     values: dict[str, float] = field(default_factory=dict)
@@ -87,7 +90,8 @@ def row_of(plan: Plan, run: Run) -> RunRow:
         return RunRow(*identity, status=state.status, reason=state.reason[:LONGEST_REASON])
     provenance = folder.provenance()
     primary = cell.task.primary_metric
-    curve = [e for e in evaluations(folder) if e.split == "selection" and primary in e.metrics]
+    split = SELECTION if cell.protocol.selection_rows else cell.task.primary_split
+    curve = [e for e in evaluations(folder) if e.split == split and primary in e.metrics]
     sizes = result.flags.get("perturbation")
     return RunRow(
         *identity,
@@ -101,6 +105,7 @@ def row_of(plan: Plan, run: Run) -> RunRow:
         dirty=str(provenance.get("dirty")),
         weights=result.hashes.get("weights", ""),
         score=result.metrics.get(cell.task.primary_split, {}).get(primary),
+        curve_split=split,
         curve_steps=[e.step for e in curve],
         curve_scores=[e.metrics[primary] for e in curve],
         values=dict(sorted(result_values(result))),
@@ -153,7 +158,7 @@ def read_frame(path: Path) -> list[RunRow]:
 
 
 def _row(record: dict[Any, Any]) -> RunRow:
-    known = {name: record[name] for name in COLUMNS}
+    known = {name: record[name] for name in COLUMNS if name in record}  # an earlier format has fewer
     known["score"] = None if pd.isna(known["score"]) else float(known["score"])
     known |= {name: list(known[name]) for name in ("curve_steps", "curve_scores")}
     others = {str(name): value for name, value in record.items() if name not in known}

@@ -31,6 +31,7 @@ MARKS = [
     Mark("s", "subset", "trained on a subset"),
     Mark("k", "contamination", "contamination: the model was trained on the task's data before"),
     Mark("e", "ended", "the run ended before the budget was spent; the score is its last one"),
+    Mark("o", "on_report", "on the report split during training: the protocol holds out no selection rows"),
     Mark("b", "before", "the budget ends before the run's first evaluation"),
 ]
 LETTERS = [mark.letter for mark in MARKS]

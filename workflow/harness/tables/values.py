@@ -1,12 +1,14 @@
 """The value of a table's column for each run, with the marks that it carries."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from harness.config.plan_file import PlanFile
 from harness.config.table import Column, budget
-from harness.results.frame import RunRow
+from harness.results.frame import SELECTION, RunRow
 
+ON_REPORT = frozenset({"o"})
+"""Mark of a score during training on the report split."""
 SLACK = 1e-9
 """Rounding error that is allowed in a share of the training."""
 
@@ -39,11 +41,13 @@ def run_values(
 def _absolute(column: Column, run: RunRow, reference: list[RunRow] | None, plan: PlanFile) -> Value:
     reference_runs = budget(column.value)
     if reference_runs is None or _counts_as_chance(column, run):
-        return Value(run, _number(column, run, plan))
+        on_report = column.value.startswith("curve.") and run.curve_split != SELECTION
+        return Value(run, _number(column, run, plan), ON_REPORT if on_report else frozenset())
     allowed, needed = _cost(plan, reference[0] if reference else run), _cost(plan, run)
     if allowed is None or needed is None:
         return Value(run, None)
-    return _within_budget(run, reference_runs * allowed / needed)
+    value = _within_budget(run, reference_runs * allowed / needed)
+    return value if run.curve_split == SELECTION else replace(value, marks=value.marks | ON_REPORT)
 
 
 def _cost(plan: PlanFile, run: RunRow) -> float | None:
@@ -79,12 +83,18 @@ def _number(column: Column, run: RunRow, plan: PlanFile) -> float | None:
         task = plan.tasks[run.task]
         number: float | None = task.chance.get(column.metric or task.primary_metric, 0.0)
     elif column.value != "report":
-        number = run.values.get(column.value)
+        number = _field(column.value, run)
     elif column.split is None:
         number = run.score
     else:
         number = run.values.get(f"report.{column.split}.{column.metric}")
-    return number if column.minus is None else _minus(number, run.values.get(column.minus))
+    return number if column.minus is None else _minus(number, _field(column.minus, run))
+
+
+def _field(name: str, run: RunRow) -> float | None:
+    """Return a value of the result; the curve is that on the report split if there are no selection rows."""
+    on_report = name.startswith("curve.") and run.curve_split != SELECTION
+    return run.values.get(f"report_{name}" if on_report else name)
 
 
 def _minus(number: float | None, other: float | None) -> float | None:
