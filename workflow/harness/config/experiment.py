@@ -18,6 +18,7 @@ NUMERIC = {"fast": True, "tf32": False}
 """Those of them that change numbers, with their defaults: other values are part of the run key. Without fast
 kernels dropout draws other masks, and TF32 has 10 bits."""
 DEFAULT, TUNED = "default", "tuned"
+NAME = r"^[a-z0-9][a-z0-9-]*$"
 
 
 class VariantChange(Strict):
@@ -47,7 +48,7 @@ class Experiment(Strict):
     variant.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="folder below results/, e.g. quick")
+    name: str = Field(pattern=NAME, description="folder below results/, e.g. quick")
     title: str = Field(description="title above the tables")
     banner: str | None = Field(default=None, description="warning that every table shows")
     protocol: str = Field(

@@ -71,6 +71,17 @@ def write_locked(folder: Path, locked: Locked) -> None:
     write_text(folder / NAME, HEAD + text)
 
 
+def add_missing(folder: Path, locked: Locked) -> None:
+    """Add the entries that the lock file of ``folder`` does not have; those that it has stay."""
+    ours = read_locked(folder)
+    merged = Locked(
+        tasks={**locked.tasks, **ours.tasks},
+        models={**locked.models, **ours.models},
+    )
+    if merged != ours:
+        write_locked(folder, merged)
+
+
 def is_outdated(locked: LockedTask | LockedModel, revision: str) -> bool:
     """Return whether the entry is of another revision than the one that the task or model file requests."""
     return locked.requested is not None and revision not in (locked.requested, locked.revision)

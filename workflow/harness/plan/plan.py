@@ -39,6 +39,8 @@ class Plan:
     results: Path = RESULTS
     searched: Mapping[str, Study] = field(default_factory=dict)
     """Studies by name."""
+    shared_cache: Path | None = None
+    """Cache of another results folder, if this one has none of its own."""
 
     @property
     def folder(self) -> Path:
@@ -69,7 +71,7 @@ class Plan:
     @property
     def cache(self) -> Path:
         """``results/cache``: fetched data and models, and token ids, shared by all experiments."""
-        return self.results / "cache"
+        return self.shared_cache or self.results / "cache"
 
     @property
     def fetched_data(self) -> Path:

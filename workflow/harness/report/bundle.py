@@ -11,8 +11,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from harness.config import catalogue
+from harness.config.experiment import NAME, load_experiment
+from harness.config.lockfile import Locked, add_missing, read_locked
 from harness.plan.plan import Plan
 from harness.results.export import EXPORTED
 from harness.runs.folder import RunFolder
@@ -21,9 +24,9 @@ from harness.util.errors import HarnessError
 from harness.util.files import write_bytes
 from harness.util.hashing import file_digest
 from harness.util.lock import holders_of
-from harness.util.paths import ROOT, display_path
+from harness.util.paths import CONFIG, ROOT, display_path
 
-MANIFEST = "manifest.json"
+MANIFEST, LOCKS = "manifest.json", "locks.json"
 RECORDS = (
     "result.json", "config.yaml", "provenance.json", "metrics.jsonl", "predictions.parquet",
     "verification.json", "attempts/*.log",
@@ -38,7 +41,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
-    experiment: str
+    experiment: str = Field(pattern=NAME)
     runs: int
     """Runs with a result."""
     planned: int
@@ -94,10 +97,38 @@ def _experiment_files(plan: Plan) -> dict[str, bytes]:
             raise HarnessError(f"{display_path(path)}: no such file; make it with: snakemake tables")
         files[name] = path.read_bytes()
     files["experiment.yaml"] = plan.file.read_bytes()
+    files[LOCKS] = _locks(plan).model_dump_json(indent=1).encode()
     files["environment/constraints.txt"] = (ROOT / "requirements" / "constraints.txt").read_bytes()
     files["environment/installed.txt"] = _installed().encode()
     tuned = plan.folder / "tuned"
     return files | {f"tuned/{p.relative_to(tuned)}": p.read_bytes() for p in sorted(tuned.glob("*/*/*"))}
+
+
+def _locks(plan: Plan) -> Locked:
+    """Return what is locked of the plan's tasks and models; another clone has no keys without it."""
+    experiment, files = plan.experiment, catalogue.task_files(plan.experiment.task_folders())
+    owners = {cell.task.owner(part)[0].name for cell in plan.cells for part in cell.task.used()}
+    tasks = {
+        name: entry
+        for name in sorted(owners)
+        if (entry := read_locked(catalogue.lock_folder(files[name])).tasks.get(name)) is not None
+    }
+    models = {name: m for name, m in read_locked(CONFIG).models.items() if name in experiment.models}
+    return Locked(tasks=tasks, models=models)
+
+
+def _add_locks(source: Path, target: Path) -> None:
+    """Lock what the bundle has locked, beside the task files here, where nothing is locked yet."""
+    path = source / LOCKS
+    if not path.is_file():  # a bundle of an earlier version
+        return
+    locked = Locked.model_validate_json(path.read_text(encoding="utf-8"))
+    folders = load_experiment(target / "experiment.yaml").task_folders()
+    files = catalogue.task_files(tuple(folder for folder in folders if folder.is_dir()))
+    for name, entry in locked.tasks.items():
+        if name in files:
+            add_missing(catalogue.lock_folder(files[name]), Locked(tasks={name: entry}))
+    add_missing(CONFIG, Locked(models=locked.models))
 
 
 def _installed() -> str:
@@ -139,6 +170,7 @@ def merge_bundle(archive: Path, results: Path, keep: Keep | None = None) -> Merg
         conflicts = _conflicts(pairs, keep)
         added = sum(_add(folder, ours, target, conflicts, keep) for folder, ours in pairs)
         _copy_missing(source, target)
+        _add_locks(source, target)
     file = target / "experiment.yaml"
     return Merged(manifest.experiment, file, added, len(pairs) - added, len(conflicts))
 
@@ -179,8 +211,6 @@ def _unpack(archive: Path, folder: Path) -> Manifest:
         raise HarnessError(f"{archive}: not a bundle: {error.filename} is missing") from None
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise HarnessError(f"{archive}: not a complete bundle: {' '.join(str(error).split())}") from None
-    if Path(manifest.experiment).name != manifest.experiment:
-        raise HarnessError(f"{archive}: not the name of an experiment: {manifest.experiment!r}")
     present = {str(p.relative_to(folder)): file_digest(p) for p in folder.rglob("*") if p.is_file()}
     present.pop(MANIFEST)
     if present != manifest.files:

@@ -80,7 +80,7 @@ def verify(folder: Path, tolerance: float = TOLERANCE) -> Verification:
     machine = RunFolder(folder).provenance().get("machine", {})
     threads = int(machine.get("threads", plan.experiment.threads))
     with tempfile.TemporaryDirectory(prefix="verify-") as name:
-        elsewhere = replace(plan, results=Path(name))
+        elsewhere = replace(plan, results=Path(name), shared_cache=plan.cache)
         run_or_resume(elsewhere, run, threads)
         verification = compare(folder, elsewhere.run_folder(run), tolerance)
     RunFolder(folder).write_json(folder / "verification.json", asdict(verification))
