@@ -101,6 +101,11 @@ class Mat(Method):
         )
 
     @classmethod
+    def needs_dropout(cls, arguments: MatArguments) -> bool:
+        """Without a perturbation, the consistency term compares two clean passes."""
+        return not arguments.perturb and arguments.weight > 0
+
+    @classmethod
     def norm_bound(cls, arguments: MatArguments) -> tuple[adversary.Norm, float] | None:
         """The radius, if neither start nor noise leave it."""
         inside = arguments.start == "zero" and arguments.noise_ratio == 0 and arguments.radius > 0

@@ -33,6 +33,9 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "record_report_curve": st.booleans(),
     "selection_rows": st.sampled_from([8, 16]),
     "train_rows": st.none() | st.sampled_from([8, 16]),
+    "hidden_dropout": st.none() | st.sampled_from([0.0, 0.1]),
+    "attention_dropout": st.none() | st.sampled_from([0.0, 0.1]),
+    "head_dropout": st.none() | st.sampled_from([0.0, 0.1]),
     "head_bias": st.sampled_from(["zero", "train-mean"]),
     "precision": st.sampled_from(["fp32", "bf16"]),
 }

@@ -89,14 +89,14 @@ def test_every_mark_stands_in_its_cell_and_is_explained(plan: Plan) -> None:
     assert writers.csv_text(table(plan, "main")) == (
         "# toy\n"
         "model,variant,column,unit,mean,sd,smallest,largest,n,planned,missing,failed,interrupted,diverged,"
-        "collapsed,unresolved,report_selected,subset,contamination,ended,on_report,before,best,better,worse\n"
+        "collapsed,unresolved,no_noise,report_selected,subset,contamination,ended,on_report,before,best,better,worse\n"
         "tiny,vanilla,Rotten Tomatoes (accuracy),percent,78.000000,10.583005,70.000000,90.000000,3,3,"
-        "0,0,0,0,0,0,1,0,0,0,0,0,0,,\n"
+        "0,0,0,0,0,0,0,1,0,0,0,0,0,0,,\n"
         "tiny,vanilla,STS-B (pearson),percent,40.666667,35.232561,0.000000,62.000000,3,3,"
-        "0,0,0,1,0,0,0,1,1,0,0,0,0,,\n"
+        "0,0,0,1,0,0,0,0,1,1,0,0,0,0,,\n"
         "tiny,freelb,Rotten Tomatoes (accuracy),percent,65.000000,21.213203,50.000000,80.000000,2,3,"
-        "1,0,0,0,1,1,0,0,0,0,0,0,0,,\n"
-        "tiny,freelb,STS-B (pearson),percent,,,,,0,3,2,1,0,0,0,0,0,0,0,0,0,0,0,,\n"
+        "1,0,0,0,1,1,0,0,0,0,0,0,0,0,,\n"
+        "tiny,freelb,STS-B (pearson),percent,,,,,0,3,2,1,0,0,0,0,0,0,0,0,0,0,0,0,,\n"
     )
 
 

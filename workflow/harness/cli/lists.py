@@ -2,13 +2,14 @@
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness.cli._common import Commands, add_command, add_methods_dir, add_tasks_dir, folders
 
 if TYPE_CHECKING:
     from harness.config.task import Task
+    from harness.config.variant import Variant
     from harness.methods.interface import Method, PassCount
 
 
@@ -87,10 +88,22 @@ def methods(args: argparse.Namespace) -> None:
         print("Variants (the names for --method and for the variants of an experiment):")
     for name, variant in variants.items():
         print(f"  {name:21} {variant.note}")
+        if args.names:
+            for line in _variant_lines(variant):
+                print(f"  {'':21} {line}")
     for kind in classes.values():
         _print_method(kind)
     for name, reason in broken.items():
         print(f"\n{name}: cannot be used: {reason}")
+
+
+def _variant_lines(variant: "Variant") -> Iterator[str]:
+    """Yield the arguments of a variant that differ from its method's defaults, and its source."""
+    if variant.arguments:
+        yield ", ".join(f"{name}={value}" for name, value in variant.arguments.items())
+    if variant.epochs_times != 1:
+        yield f"epochs x {variant.epochs_times}"
+    yield f"source: {variant.source}"
 
 
 def _print_method(kind: "type[Method]") -> None:

@@ -10,6 +10,7 @@ from harness.config.base import Strict
 EVALUATION_BATCH = 64
 """Examples per forward pass of an evaluation. It changes scores only by rounding."""
 
+DROPOUTS = ("hidden_dropout", "attention_dropout", "head_dropout")
 Selection = Literal["last", "best-on-selection", "best-on-report"]
 
 
@@ -57,6 +58,15 @@ class Protocol(Strict):
     train_rows: int | None = Field(
         ge=1, description="size of the training subset, selected by content hash; null: all rows"
     )
+    hidden_dropout: float | None = Field(
+        ge=0, lt=1, description="dropout of embeddings and layers; null: the model's own rate"
+    )
+    attention_dropout: float | None = Field(
+        ge=0, lt=1, description="dropout of attention weights; null: the model's own rate"
+    )
+    head_dropout: float | None = Field(
+        ge=0, lt=1, description="dropout before the classifier; null: the model's own rate"
+    )
     head_bias: Literal["zero", "train-mean"] = Field(
         description="initial bias of a regression head: zero, or train-mean (mean label of the training rows)"
     )
@@ -73,6 +83,11 @@ class Protocol(Strict):
     def identity(self) -> dict[str, object]:
         """Return the values that determine the results; with ``steps``, the epochs do not."""
         return self.model_dump(exclude=set() if self.steps is None else {"epochs"})
+
+    def dropout_rates(self) -> dict[str, float]:
+        """Return the dropout rates that are not the model's own."""
+        rates = {name: getattr(self, name) for name in DROPOUTS}
+        return {name: rate for name, rate in rates.items() if rate is not None}
 
     def times(self, factor: int) -> "Protocol":
         """Return the protocol with its epochs and steps multiplied by ``factor``."""

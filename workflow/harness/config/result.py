@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from harness.methods.interface import forward_equivalents
 
 Status = Literal["ok", "collapsed", "diverged"]
+NO_NOISE = "no noise"
 RENAMED_FLAGS = {"seen": "contamination", "cut_texts": "truncated"}
 """Names of flags in version 1 to their current names."""
 
@@ -112,6 +113,14 @@ class Result(_Record):
             return content
         flags = {RENAMED_FLAGS.get(name, name): value for name, value in content.get("flags", {}).items()}
         return {**content, "schema_version": 3, "flags": flags, "cost": with_examples(content["cost"])}
+
+    @property
+    def perturbation(self) -> str:
+        """resolved or unresolved; ``no noise`` where compared passes are the same; empty without any."""
+        if self.flags.get("without_noise"):
+            return NO_NOISE
+        sizes = self.flags.get("perturbation")
+        return "" if sizes is None else "resolved" if sizes["resolved"] else "unresolved"
 
     def timeless(self) -> dict[str, Any]:
         """Return the result without time and memory, in which two equal runs may differ."""

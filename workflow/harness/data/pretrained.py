@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,12 @@ log = logging.getLogger(__name__)
 WEIGHTS, TOKENIZER, CONFIGURATION = "model.safetensors", "tokenizer.json", "config.json"
 SETTINGS = (CONFIGURATION, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 """Small files that change the computation or the token ids."""
+DROPOUT_NAMES = {
+    "hidden_dropout": ("hidden_dropout_prob", "dropout", "embedding_dropout", "mlp_dropout"),
+    "attention_dropout": ("attention_probs_dropout_prob", "attention_dropout"),
+    "head_dropout": ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout"),
+}
+"""Protocol setting to its names in the configurations of transformers."""
 AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "mpnet", "ibert")
 """Model types whose first position is the padding id plus one."""
 
@@ -78,13 +85,21 @@ def load_tokenizer(folder: Path, model: Model) -> Any:
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
 
 
-def load_network(folder: Path, model: Model, outputs: int, device: "torch.device") -> Any:
+def load_network(
+    folder: Path,
+    model: Model,
+    outputs: int,
+    device: "torch.device",
+    dropout: Mapping[str, float] | None = None,
+) -> Any:
     """Return the encoder in ``folder`` with a new head of ``outputs`` logits.
 
-    The head is drawn from torch's global generators.
+    The head is drawn from torch's global generators. ``dropout`` has the rates that are not the model's own
+    (``Protocol.dropout_rates``).
 
     Raises:
-        HarnessError: the weights are not the declared ones, or the architecture is not supported.
+        HarnessError: the weights are not the declared ones, the architecture is not supported, or it has
+            no dropout of a kind in ``dropout``.
     """
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
@@ -98,11 +113,13 @@ def load_network(folder: Path, model: Model, outputs: int, device: "torch.device
     if model.random is not None:
         values = {k: v for k, v in model.random.items() if k != "model_type"}
         config = AutoConfig.for_model(name, num_labels=outputs, **values)
+        _set_dropout(config, dropout or {})
         network = AutoModelForSequenceClassification.from_config(config)
     else:
         verify(folder / WEIGHTS, model.weights_sha256)
         verify_settings(folder, model)
         config = AutoConfig.from_pretrained(folder, num_labels=outputs, local_files_only=True)
+        _set_dropout(config, dropout or {})
         with torch.device("meta"):
             empty = AutoModelForSequenceClassification.from_config(config)
         weights = _without_head(folder, empty)
@@ -116,6 +133,18 @@ def load_network(folder: Path, model: Model, outputs: int, device: "torch.device
         )
     check_network(network)
     return network.to(device)
+
+
+def _set_dropout(config: Any, rates: Mapping[str, float]) -> None:
+    """Set dropout rates under the names that the architecture has for them."""
+    for kind, rate in rates.items():
+        names = [name for name in DROPOUT_NAMES[kind] if hasattr(config, name)]
+        if kind == "head_dropout" and config.model_type.startswith("deberta"):
+            names = ["cls_dropout"]  # read if it is there
+        if not names:
+            raise HarnessError(f"{kind}: model type {config.model_type} has no such dropout rate")
+        for name in names:
+            setattr(config, name, rate)
 
 
 def _without_head(folder: Path, network: Any) -> "dict[str, torch.Tensor] | None":

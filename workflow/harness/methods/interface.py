@@ -220,6 +220,11 @@ class Method:
         return "words"
 
     @classmethod
+    def needs_dropout(cls, arguments: Any) -> bool:
+        """Return whether it compares passes that differ only by their dropout masks."""
+        return False
+
+    @classmethod
     def norm_bound(cls, arguments: Any) -> tuple[Norm, float] | None:
         """Return the norm and the largest size that a perturbation can have; None if it is not bounded."""
         return None

@@ -35,7 +35,7 @@ class RunRow:
     status: str
     """ok, collapsed, diverged, failed, interrupted or missing."""
     perturbation: str = ""
-    """resolved, unresolved, or empty where the method has no perturbation."""
+    """resolved, unresolved, no noise, or empty where the method has no perturbation."""
     selection: str = ""
     """The selection rule."""
     subset: str = ""
@@ -92,11 +92,10 @@ def row_of(plan: Plan, run: Run) -> RunRow:
     primary = cell.task.primary_metric
     split = SELECTION if cell.protocol.selection_rows else cell.task.primary_split
     curve = [e for e in evaluations(folder) if e.split == split and primary in e.metrics]
-    sizes = result.flags.get("perturbation")
     return RunRow(
         *identity,
         status=result.status,
-        perturbation="" if sizes is None else "resolved" if sizes["resolved"] else "unresolved",
+        perturbation=result.perturbation,
         selection=result.selection["rule"],
         subset=result.flags.get("subset") or "",
         contamination=result.flags.get("contamination") or "",

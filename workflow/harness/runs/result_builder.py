@@ -14,7 +14,7 @@ from harness.engine.trainer import Training
 from harness.plan.grid import Run
 from harness.plan.plan import Plan
 from harness.runs.folder import RunFolder
-from harness.runs.session import TrainingSession
+from harness.runs.session import TrainingSession, has_dropout
 from harness.util.files import write_bytes
 
 
@@ -61,6 +61,8 @@ def build_result(
             "contamination": cell.contamination,
             "truncated": session.truncated,
             "micro_batch": session.encoder.micro_batch,
+            "without_noise": session.method.needs_dropout(session.method.arguments)
+            and not has_dropout(session.encoder, session.method),
         },
         hashes={},
     )

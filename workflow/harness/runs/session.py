@@ -28,6 +28,7 @@ from harness.util.paths import display_path
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+WITHOUT_NOISE = "no dropout, so the passes that it compares are the same; set hidden_dropout"
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,17 @@ def open_session(
         if stop:
             raise Interrupted
 
+    if method.needs_dropout(method.arguments) and not has_dropout(encoder, method):
+        log.warning("%s: %s", cell.name, WITHOUT_NOISE)
     trainer = Trainer(encoder, method, cell.task, protocol, streams, data, check)
     return TrainingSession(cell, encoder, method, streams, data, trainer, truncated_rows(tokens))
+
+
+def has_dropout(encoder: Encoder, method: Method) -> bool:
+    """Return whether the passes of a step have different dropout masks."""
+    rates = [module.p for module in encoder.network.modules() if isinstance(module, torch.nn.Dropout)]
+    rates.append(getattr(encoder.network.config, "attention_dropout", 0.0) or 0.0)  # a function's argument
+    return method.arguments.dropout == "independent" and max(rates, default=0.0) > 0
 
 
 def fit_in_memory(train: Callable[[int | None], T], micro_batch: int | None, name: str) -> T:
@@ -174,7 +184,13 @@ def _all_rows(tokens: Path, name: str) -> Split:
 def _encoder(plan: Plan, cell: Cell, streams: Streams, data: Data, device: torch.device) -> Encoder:
     """Return the pretrained encoder with a head drawn from the seed's stream."""
     with streams.head.active():
-        network = load_network(encoder_folder(plan, cell), cell.model, cell.task.outputs, device)
+        network = load_network(
+            encoder_folder(plan, cell),
+            cell.model,
+            cell.task.outputs,
+            device,
+            cell.protocol.dropout_rates(),
+        )
     regression = cell.task.kind == "regression"
     if regression and cell.protocol.head_bias == "train-mean":
         centre_head(network, float(data.training.labels.mean()))

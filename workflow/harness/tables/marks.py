@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.config.result import NO_NOISE
 from harness.results.frame import RunRow
 from harness.tables.values import Value
 
@@ -27,6 +28,7 @@ MARKS = [
     Mark("d", "diverged", "diverged (NaN or infinity); it counts with the score of guessing"),
     Mark("c", "collapsed", "collapsed (constant predictions, or not better than chance); the score counts"),
     Mark("u", "unresolved", "perturbation unresolved: it changes the loss less than rounding does"),
+    Mark("n", "no_noise", "no noise: without dropout, the passes that the method compares are the same"),
     Mark("r", "report_selected", "weights selected on the report split: not comparable with the others"),
     Mark("s", "subset", "trained on a subset"),
     Mark("k", "contamination", "contamination: the model was trained on the task's data before"),
@@ -46,6 +48,8 @@ def marks_of(value: Value) -> set[str]:
         letters.add(STATUSES[run.status])
     if run.perturbation == "unresolved":
         letters.add("u")
+    if run.perturbation == NO_NOISE:
+        letters.add("n")
     if run.selection == "best-on-report":
         letters.add("r")
     if run.subset:

@@ -88,7 +88,7 @@ def _evaluations(folder: RunFolder) -> list[Metric]:
 
 
 def _tags(folder: RunFolder, result: Result) -> dict[str, object]:
-    provenance, sizes = folder.provenance(), result.flags.get("perturbation")
+    provenance = folder.provenance()
     names = {"run_key", "experiment", "task", "model", "method", "variant", "seed", "status"}
     return {
         **result.model_dump(include=names),
@@ -96,6 +96,6 @@ def _tags(folder: RunFolder, result: Result) -> dict[str, object]:
         **{key: provenance.get(key) for key in ("commit", "dirty")},
         **{key: result.flags.get(key) or "" for key in ("reason", "subset", "contamination")},
         "selection": result.selection["rule"],
-        "perturbation": "" if sizes is None else "resolved" if sizes["resolved"] else "unresolved",
+        "perturbation": result.perturbation,
         "folder": str(folder.path),
     }
