@@ -1,7 +1,7 @@
 """R3F: random noise on the word embeddings must not change the output.
 
 Aghajanyan et al. 2020; order and gradient convention of fairseq's
-``examples/rxf/sentence_prediction_r3f``: one draw per batch, on every position, no gradient step.
+``examples/rxf/rxf_src/sentence_prediction_r3f.py``: one draw per batch, on every position, no gradient step.
 """
 
 from __future__ import annotations
