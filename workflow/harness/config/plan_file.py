@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from harness.config.base import Strict
 from harness.config.experiment import Experiment
-from harness.config.protocol import Protocol
+from harness.config.protocol import DROPOUTS, Protocol
 from harness.config.task import Metric
 from harness.util.errors import HarnessError
 from harness.util.paths import display_path
@@ -112,7 +112,10 @@ class PlannedRun(Strict):
 
 
 def _with_examples(cell: dict[str, Any]) -> dict[str, Any]:
-    """Return a cell of version 2 with its cost in examples, as if all batches were complete."""
+    """Return a cell of version 2 with its cost in examples, as if all batches were complete.
+
+    It had no dropout rates: they were the model's own.
+    """
     cost = {name: value for name, value in cell["cost"].items() if name != "evaluation_passes"}
     passes, size = cost["forward_equivalents"], cell["protocol"]["batch_size"]
     cost |= {"forward_equivalents": None if passes is None else round(passes * size)}
@@ -121,7 +124,8 @@ def _with_examples(cell: dict[str, Any]) -> dict[str, Any]:
         counted = ("passes", "evaluation_passes")
         ledger = {name: value for name, value in ledger.items() if name not in counted}
         tuning = {**tuning, "ledger": {**ledger, "forward_equivalents": None, "evaluation_examples": None}}
-    return {**cell, "cost": {**cost, "evaluation_examples": None}, "tuning": tuning}
+    protocol = {**dict.fromkeys(DROPOUTS), **cell["protocol"]}
+    return {**cell, "protocol": protocol, "cost": {**cost, "evaluation_examples": None}, "tuning": tuning}
 
 
 class PlanFile(Strict):
