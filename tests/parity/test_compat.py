@@ -1,7 +1,12 @@
 """Private attributes of libraries do what the engine expects of them."""
 
+from collections.abc import Callable
+from typing import Any, ClassVar
+
 import pytest
 import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from harness.engine import compat
 from harness.methods.conformance import toy
@@ -25,16 +30,48 @@ def test_the_attention_implementation_is_the_one_that_was_set() -> None:
         assert compat.attention_implementation(network) == name
 
 
-def test_every_write_into_a_tensor_raises_its_version() -> None:
+@pytest.mark.parametrize(
+    "reference",
+    [lambda t: t.detach(), lambda t: t.data, lambda t: t[1:], lambda t: t.view(-1), lambda t: t.numpy()],
+    ids=["detached", "data", "slice", "view", "array"],
+)
+def test_memory_is_shared_while_another_reference_exists(reference: Callable[[Tensor], Any]) -> None:
     tensor = torch.zeros(3, 2)
-    start = compat.version(tensor)
-    tensor.index_add_(0, torch.tensor([1]), torch.ones(1, 2))
-    torch._foreach_mul_([tensor], 0.5)
-    with torch.no_grad():
-        tensor.add_(1.0)
-    assert compat.version(tensor) == start + 3
-    tensor.sum()
-    assert compat.version(tensor) == start + 3
+    assert not compat.shares_memory(tensor)
+    other = reference(tensor)
+    assert compat.shares_memory(tensor)
+    del other
+    assert not compat.shares_memory(tensor)
+
+
+class _Asking(torch.autograd.Function):
+    """The identity; its backward pass records whether the gradient will be accumulated."""
+
+    answers: ClassVar[list[bool]] = []
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> Tensor:
+        ctx.weight = weight
+        return weight.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        _Asking.answers.append(compat.accumulates(ctx.weight))
+        return gradient
+
+
+def test_a_gradient_is_accumulated_by_backward_and_returned_by_grad() -> None:
+    weight = torch.ones(2, requires_grad=True)
+
+    def loss() -> Tensor:
+        output: Tensor = _Asking.apply(weight)  # type: ignore[no-untyped-call]
+        return output.sum()
+
+    _Asking.answers.clear()
+    loss().backward()  # type: ignore[no-untyped-call]
+    torch.autograd.grad(loss(), [weight])
+    checkpoint(loss, use_reentrant=False).backward()
+    assert _Asking.answers == [True, False, True]
 
 
 def test_hooks_are_counted() -> None:

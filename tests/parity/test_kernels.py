@@ -2,11 +2,12 @@
 
 import itertools
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -152,6 +153,16 @@ def add_noise(table: nn.Embedding, seed: int) -> None:
         table.weight.grad.add_(0.01 * seed)
 
 
+def add_noise_to_data(table: nn.Embedding, seed: int) -> None:
+    if table.weight.grad is not None:
+        table.weight.grad.data.add_(0.01 * seed)
+
+
+def overwrite_as_an_array(table: nn.Embedding, seed: int) -> None:
+    if table.weight.grad is not None:
+        table.weight.grad.numpy()[seed] = 1.0
+
+
 def clip(table: nn.Embedding, seed: int) -> None:
     nn.utils.clip_grad_norm_([table.weight], 0.1 * (seed + 1))
 
@@ -164,10 +175,21 @@ def fill_with_zeros(table: nn.Embedding, seed: int) -> None:
     table.zero_grad(set_to_none=False)
 
 
-WRITES = (look_up, penalise, add_noise, clip, clear, fill_with_zeros)
+WRITES = (
+    look_up,
+    penalise,
+    add_noise,
+    add_noise_to_data,
+    overwrite_as_an_array,
+    clip,
+    clear,
+    fill_with_zeros,
+)
 
 
 @given(st.lists(st.tuples(st.sampled_from(WRITES), st.integers(0, 9)), max_size=12))
+@example([(look_up, 1), (add_noise_to_data, 3), (clear, 0), (look_up, 2)])
+@example([(look_up, 1), (overwrite_as_an_array, 3), (clear, 0), (look_up, 2)])
 @settings(max_examples=200, deadline=None)
 def test_whatever_writes_into_the_word_gradient_it_equals_that_of_torch(writes: list[Any]) -> None:
     plain = nn.Embedding(20, 4, padding_idx=0)
@@ -184,15 +206,45 @@ def test_whatever_writes_into_the_word_gradient_it_equals_that_of_torch(writes: 
             assert torch.allclose(plain.weight.grad, reused.weight.grad, rtol=1e-5, atol=1e-5)
 
 
-def test_a_kept_gradient_is_not_overwritten() -> None:
+@pytest.mark.parametrize(
+    "keep",
+    [lambda g: g, lambda g: g.detach(), lambda g: g.data, lambda g: g.flatten(), lambda g: g[1:].numpy()],
+    ids=["itself", "detached", "data", "view", "array"],
+)
+def test_a_gradient_that_is_kept_is_not_overwritten(keep: Callable[[torch.Tensor], Any]) -> None:
     table = WordEmbeddings(nn.Embedding(20, 4))
     look_up(table, 1)
-    kept = table.weight.grad
-    assert kept is not None
-    before = kept.clone()
+    assert table.weight.grad is not None
+    kept = keep(table.weight.grad)
+    before = torch.as_tensor(kept).clone()
     table.weight.grad = None
     look_up(table, 2)
-    assert torch.equal(kept, before)
+    assert torch.equal(torch.as_tensor(kept), before)
+
+
+def test_the_memory_of_a_gradient_that_nobody_keeps_is_used_again() -> None:
+    table, places = WordEmbeddings(nn.Embedding(20, 4)), set()
+    for seed in range(4):
+        look_up(table, seed)
+        assert table.weight.grad is not None
+        places.add(table.weight.grad.data_ptr())
+        table.weight.grad = None
+    assert len(places) == 1
+
+
+@pytest.mark.parametrize("padding", [None, 0])
+def test_the_word_gradient_that_grad_returns_is_that_of_torch(padding: int | None) -> None:
+    plain = nn.Embedding(20, 4, padding_idx=padding)
+    reused = WordEmbeddings(
+        nn.Embedding.from_pretrained(plain.weight.detach().clone(), freeze=False, padding_idx=padding)
+    )
+    ids = torch.tensor([[1, 2, 2], [3, 0, 0]])
+    gradients = []
+    for table in (plain, reused):
+        loss = table(ids).square().sum() + table(ids[:1]).sum() + table.weight.sum()
+        gradients += torch.autograd.grad(loss, [table.weight])
+        assert table.weight.grad is None
+    assert torch.allclose(*gradients)
 
 
 class Penalty(Method):

@@ -17,9 +17,19 @@ def attention_implementation(network: Any) -> str:
     return name
 
 
-def version(tensor: Tensor) -> int:
-    """Return the number of writes into the memory of a tensor."""
-    return tensor._version
+def shares_memory(tensor: Tensor) -> bool:
+    """Return whether another tensor, view or array uses the memory of ``tensor``."""
+    storage = tensor.untyped_storage()  # itself the second reference
+    return torch._C._storage_Use_Count(storage._cdata) > 2
+
+
+def accumulates(parameter: Tensor) -> bool:
+    """Return whether the backward pass that runs adds to ``parameter.grad``; ``autograd.grad`` does not."""
+    node = torch.autograd.graph.get_gradient_edge(parameter).node
+    try:
+        return torch._C._will_engine_execute_node(node)
+    except RuntimeError:  # torch refuses to answer for a leaf, but only within autograd.grad
+        return False
 
 
 def hook_count(network: nn.Module) -> int:
