@@ -92,4 +92,4 @@ def resolved(setting: Setting, side: Ours, batch: Batch) -> bool:
     arguments = fewer_samples(setting).arguments
     few = type(side.method.arguments)(**{**side.method.arguments.model_dump(), **arguments})
     perturbation = last_perturbation(side.encoder, type(side.method)(few), batch, side.optimizer)
-    return perturbation is None or measure(side.encoder, batch, perturbation, "bf16").resolved
+    return perturbation is None or bool(measure(side.encoder, batch, perturbation, "bf16").resolved)

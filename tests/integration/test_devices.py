@@ -1,5 +1,6 @@
 """Devices: micro-batches, exhausted memory, loss scaling, threads; what can be tested on a CPU."""
 
+import copy
 import json
 import logging
 from pathlib import Path
@@ -278,6 +279,21 @@ def test_the_head_computes_in_float32(family: str) -> None:
         encoder.backward(encoder.loss(result.logits, toy.batch()))
     assert not torch.equal(result.logits, result.logits.bfloat16().float())
     assert all(p.grad is not None for name, p in encoder.named_parameters().items() if "classifier" in name)
+
+
+def test_a_copied_encoder_has_its_own_head() -> None:
+    encoder = Encoder(
+        toy.network(),
+        regression=False,
+        draws=GeneratorDraws(0, toy.CPU),
+        dropout_stream=GlobalStream(0, toy.CPU),
+        precision="bf16",
+    )
+    network = copy.deepcopy(encoder.network)
+    with torch.no_grad():
+        before = network.classifier(torch.ones(1, 16))
+        encoder.network.classifier.weight.zero_()
+        assert torch.equal(network.classifier(input=torch.ones(1, 16)), before)
 
 
 def test_a_leaf_is_guarded_once() -> None:

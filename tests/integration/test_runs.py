@@ -29,7 +29,7 @@ from harness.engine.splits import split_off_selection
 from harness.engine.trainer import Best
 from harness.methods import adversary
 from harness.methods.conformance import toy
-from harness.methods.interface import PassCount
+from harness.methods.interface import Batch, PassCount
 from harness.methods.registry import method_names
 from harness.results.frame import build_frame
 from harness.runs import memory, training
@@ -92,9 +92,9 @@ def test_sizes_that_are_not_finite_are_recorded_as_none(
     result = run_or_resume(plan, plan.runs[0], 1)
     sizes = result.flags["perturbation"]
     assert sizes["loss_change"] is None and sizes["divergence"] is None and sizes["l2"] > 0
-    assert sizes["resolved"] is False and sizes["reason"] == "not finite at the end of training"
+    assert sizes["resolved"] is None and sizes["reason"] == "not finite at the end of training"
     (row,) = build_frame(plan)
-    assert row.perturbation == "unresolved" and "perturbation.loss_change" not in row.values
+    assert row.perturbation == "not finite" and "perturbation.loss_change" not in row.values
 
 
 def test_peak_memory_is_that_of_the_run_not_of_the_process(tmp_path: Path) -> None:
@@ -129,9 +129,24 @@ def test_passes_that_are_not_the_declared_ones_end_the_run_at_the_first_batch(
 ) -> None:
     monkeypatch.setattr(Vanilla, "passes", lambda *_: PassCount(forward=2, backward=1, optimizer_steps=1))
     plan = toy_plan(tmp_path)
-    with pytest.raises(
-        HarnessError, match=r"declares \{'forward': 2, .* for 1 batches, but \{'forward': 1, "
-    ):
+    with pytest.raises(HarnessError, match=r"declares \{'forward': 2, .* for a batch, but \{'forward': 1, "):
+        run_or_resume(plan, plan.runs[0], 1)
+
+
+def test_a_pass_over_a_batch_that_was_doubled_is_not_one_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As R-Drop is often written: budgets would charge half of it."""
+    plain = Vanilla.gradient
+
+    def doubled(self: Vanilla, model: Any, batch: Batch) -> torch.Tensor:
+        names = ("input_ids", "attention_mask", "token_type_ids", "labels")
+        twice = {name: getattr(batch, name).repeat_interleave(2, 0) for name in names}
+        return plain(self, model, Batch(**twice, tokens=2 * batch.tokens))
+
+    monkeypatch.setattr(Vanilla, "gradient", doubled)
+    plan = toy_plan(tmp_path)
+    with pytest.raises(HarnessError, match="costs 48 forward equivalents for 8 examples, expected 24"):
         run_or_resume(plan, plan.runs[0], 1)
 
 

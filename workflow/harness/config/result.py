@@ -10,6 +10,8 @@ from harness.methods.interface import forward_equivalents
 
 Status = Literal["ok", "collapsed", "diverged"]
 NO_NOISE = "no noise"
+STATES = {True: "resolved", False: "unresolved", None: "not finite"}
+"""Whether a perturbation is resolved, in words."""
 RENAMED_FLAGS = {"seen": "contamination", "cut_texts": "truncated"}
 """Names of flags in version 1 to their current names."""
 
@@ -116,11 +118,11 @@ class Result(_Record):
 
     @property
     def perturbation(self) -> str:
-        """resolved or unresolved; ``no noise`` where compared passes are the same; empty without any."""
+        """A value of STATES; ``no noise`` where compared passes are the same; empty without any."""
         if self.flags.get("without_noise"):
             return NO_NOISE
         sizes = self.flags.get("perturbation")
-        return "" if sizes is None else "resolved" if sizes["resolved"] else "unresolved"
+        return "" if sizes is None else STATES[sizes["resolved"]]
 
     def timeless(self) -> dict[str, Any]:
         """Return the result without time and memory, in which two equal runs may differ."""

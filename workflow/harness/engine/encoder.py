@@ -8,6 +8,7 @@ happens.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -20,7 +21,7 @@ from harness.engine.loss_scale import LossScale
 from harness.engine.microbatch import in_micro_batches
 from harness.engine.recorder import Recorder
 from harness.engine.rng import GlobalStream
-from harness.methods.interface import Batch, Draws, Pass, PassCount
+from harness.methods.interface import Batch, Draws, Pass, PassCount, forward_equivalents
 
 Dropout = Literal["independent", "shared", "off"]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -47,6 +48,17 @@ class Meter:
         """Return the counts that a method declares; a skipped step counts as one that it took."""
         steps = self.optimizer_steps + self.skipped_steps
         return PassCount(self.forward, self.backward, self.input_backward, steps)
+
+    @property
+    def forward_equivalents(self) -> int:
+        """Cost of all passes in forward passes of one example."""
+        return forward_equivalents(self.examples, self.backward_examples, self.input_backward_examples)
+
+    def since(self, before: "Meter") -> tuple[PassCount, int]:
+        """Return the passes since ``before``, and their cost in forward passes of one example."""
+        new, old = self.passes().as_dict(), before.passes().as_dict()
+        passes = PassCount(**{name: value - old[name] for name, value in new.items()})
+        return passes, self.forward_equivalents - before.forward_equivalents
 
 
 @dataclass(frozen=True)
@@ -267,15 +279,14 @@ def _compute_head_in_float32(network: Any, device: torch.device) -> None:
     """
     for name, module in network.named_children():
         if name != network.base_model_prefix:
-            module.forward = _outside_autocast(module.forward, device)
+            # A partial is copied with its module, so that the head of a copied network is its own.
+            module.forward = partial(_outside_autocast, module.forward, device.type)
 
 
-def _outside_autocast(forward: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
-    def computed(*inputs: Any) -> Any:
-        with torch.autocast(device.type, enabled=False):
-            return forward(*(x.float() if _is_half(x) else x for x in inputs))
-
-    return computed
+def _outside_autocast(forward: Callable[..., Any], device_type: str, *inputs: Any, **options: Any) -> Any:
+    with torch.autocast(device_type, enabled=False):
+        wide = {name: x.float() if _is_half(x) else x for name, x in options.items()}
+        return forward(*(x.float() if _is_half(x) else x for x in inputs), **wide)
 
 
 def _is_half(value: Any) -> bool:

@@ -47,17 +47,16 @@ class Magnitude:
     """Number of examples whose predicted class changes."""
 
     @property
-    def resolved(self) -> bool:
-        """Whether the perturbation changes the loss more than rounding does."""
-        return self.loss_change > self.rounding_change
+    def resolved(self) -> bool | None:
+        """Whether the perturbation changes the loss more than rounding does; None if a size is not finite."""
+        finite = all(math.isfinite(size) for size in asdict(self).values())
+        return self.loss_change > self.rounding_change if finite else None
 
     def as_dict(self) -> dict[str, float | bool | str | None]:
         """Return the sizes, and ``resolved``, by name; sizes that are not finite are None, with a reason."""
-        sizes = asdict(self)
-        if all(math.isfinite(size) for size in sizes.values()):
-            return {**sizes, "resolved": self.resolved}
-        finite = {name: size if math.isfinite(size) else None for name, size in sizes.items()}
-        return {**finite, "resolved": False, "reason": "not finite at the end of training"}
+        sizes = {name: size if math.isfinite(size) else None for name, size in asdict(self).items()}
+        reason = {} if self.resolved is not None else {"reason": "not finite at the end of training"}
+        return {**sizes, "resolved": self.resolved, **reason}
 
 
 def last_place(precision: str, device: torch.device) -> float:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from harness.config.protocol import EVALUATION_BATCH, Protocol
 from harness.config.result import Evaluation
 from harness.config.task import Task
 from harness.engine.batches import shuffled
-from harness.engine.encoder import Encoder
+from harness.engine.encoder import Encoder, Meter
 from harness.engine.metrics import scores
 from harness.engine.optim import ScheduledOptimizer
 from harness.engine.rng import Streams
@@ -121,10 +121,12 @@ class Trainer:
         self._evaluate_if_due(on_evaluation)  # evaluations that an interrupted attempt did not reach
         while self.step < self.batches:
             for batch in self._rest_of_epoch():
-                start, skipped = time.perf_counter(), self.encoder.meter.skipped_steps
+                start, before = time.perf_counter(), replace(self.encoder.meter)
                 loss = train_batch(self.encoder, self.method, batch, self._optimizer)
-                overflow = self.encoder.meter.skipped_steps > skipped and self._optimizer.can_scale_down
+                skipped = self.encoder.meter.skipped_steps > before.skipped_steps
+                overflow = skipped and self._optimizer.can_scale_down
                 self._count_batch(loss, time.perf_counter() - start, overflow)
+                self._check_passes(before, len(batch.labels))
                 self._evaluate_if_due(on_evaluation)
                 on_batch(loss)
                 self.check()
@@ -194,16 +196,24 @@ class Trainer:
             raise DivergenceError(
                 f"{cause} is not finite at batch {self.step} of {self.batches} (loss {loss})"
             )
-        self._check_passes()
 
-    def _check_passes(self) -> None:
-        """Raise HarnessError unless the counted passes are the declared ones, which budgets are made of."""
-        declared = self.method.passes(self.method.arguments, self.encoder.regression).times(self.step)
-        counted = self.encoder.meter.passes()
+    def _check_passes(self, before: Meter, examples: int) -> None:
+        """Check that a batch of ``examples`` took the declared passes, which budgets are made of.
+
+        Raises:
+            HarnessError: it took others, or passes over more or fewer examples.
+        """
+        declared = self.method.passes(self.method.arguments, self.encoder.regression)
+        counted, passed = self.encoder.meter.since(before)
         if counted != declared:
             raise HarnessError(
-                f"method {self.method.name} declares {declared.as_dict()} for {self.step} batches, but "
+                f"method {self.method.name} declares {declared.as_dict()} for a batch, but "
                 f"{counted.as_dict()} were counted; correct its `passes`"
+            )
+        if passed != examples * declared.forward_equivalents:
+            raise HarnessError(
+                f"method {self.method.name} costs {passed} forward equivalents for {examples} examples, "
+                f"expected {examples * declared.forward_equivalents}: each pass must compute the batch once"
             )
 
     def _evaluate_if_due(self, on_evaluation: Callable[[Evaluation], None]) -> None:

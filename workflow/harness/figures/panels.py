@@ -43,7 +43,7 @@ def panels(path: Path, plan: PlanFile, legend: bool = True, height: float = 2.1)
         handles: dict[str, Artist] = {}
         for panel in all_axes.values():
             if not panel.has_data():
-                panel.text(0.5, 0.5, "no runs yet", ha="center", va="center", transform=panel.transAxes)
+                panel.text(0.5, 0.5, "no values", ha="center", va="center", transform=panel.transAxes)
             lines, labels = panel.get_legend_handles_labels()
             handles |= dict(zip(labels, lines, strict=True))
         if legend and handles:

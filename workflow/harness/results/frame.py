@@ -35,7 +35,7 @@ class RunRow:
     status: str
     """ok, collapsed, diverged, failed, interrupted or missing."""
     perturbation: str = ""
-    """resolved, unresolved, no noise, or empty where the method has no perturbation."""
+    """resolved, unresolved, not finite, no noise, or empty where the method has no perturbation."""
     selection: str = ""
     """The selection rule."""
     subset: str = ""

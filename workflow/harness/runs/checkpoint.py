@@ -20,7 +20,7 @@ from harness.util.paths import display_path
 
 log = logging.getLogger(__name__)
 STATE = "state.json"
-FORMAT = 1
+FORMAT = 2
 """Version of the format. Raise it when ``State`` changes: other versions count as damaged."""
 
 

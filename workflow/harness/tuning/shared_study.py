@@ -155,8 +155,8 @@ class SharedStudy:
 
     def _enqueue_defaults(self) -> None:
         """Make the default arguments the first trial: a search is worth what it gains over them."""
-        open_or_settled = [t for t in self.trials() if not t.state.is_finished() or is_settled(t)]
-        if not any(t.user_attrs.get("defaults") for t in open_or_settled):
+        tried = [t for t in self.trials() if not t.state.is_finished() or is_settled(t) or _is_unfit(t)]
+        if not any(t.user_attrs.get("defaults") for t in tried):
             varied = _distributions(self.study)
             first = {name: value for name, value in self.study.defaults().items() if name in varied}
             self.optuna.enqueue_trial(first, user_attrs={"defaults": True})
@@ -182,6 +182,10 @@ def _spent(trial: FrozenTrial, kind: str) -> float:
     if kind == COST and trial.state == TrialState.RUNNING:
         return float(trial.user_attrs.get("cost", 0.0))
     return float(trial.user_attrs.get("record", {}).get(kind, 0.0))
+
+
+def _is_unfit(trial: FrozenTrial) -> bool:
+    return trial.user_attrs.get("outcome") == OVER_BUDGET
 
 
 def _unfit_in_a_row(trials: list[FrozenTrial]) -> int:

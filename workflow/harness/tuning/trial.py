@@ -9,7 +9,6 @@ from harness.config.result import Evaluation
 from harness.engine.rng import stream_seed
 from harness.engine.splits import SELECTION
 from harness.engine.trainer import Trainer, Training
-from harness.methods.interface import forward_equivalents
 from harness.plan.grid import Cell
 from harness.plan.plan import Plan
 from harness.runs.session import fit_in_memory, open_session
@@ -107,8 +106,7 @@ class _Part:
         progress.backward_passes = before["backward_passes"] + meter.backward
         progress.input_backward_passes = before["input_backward_passes"] + meter.input_backward
         progress.optimizer_steps = before["optimizer_steps"] + meter.optimizer_steps
-        cost = forward_equivalents(meter.examples, meter.backward_examples, meter.input_backward_examples)
-        progress.forward_equivalents = before["forward_equivalents"] + cost
+        progress.forward_equivalents = before["forward_equivalents"] + meter.forward_equivalents
         progress.evaluation_examples = before["evaluation_examples"] + training.evaluation_examples
         seconds = training.train_seconds + training.evaluation_seconds
         progress.seconds = round(before["seconds"] + seconds, 3)

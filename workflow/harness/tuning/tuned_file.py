@@ -16,7 +16,7 @@ from harness.config.tuned import (
     read_tuned,
     records_path,
 )
-from harness.config.tuning import SETTINGS
+from harness.config.tuning import COST, SETTINGS
 from harness.plan.plan import Plan
 from harness.plan.searches import ledger_of, settled
 from harness.plan.study import Study
@@ -123,6 +123,8 @@ def _search(study: Study, records: list[TrialRecord], ledger: Ledger) -> dict[st
     reasons = [f"{len(workers)} workers shared it"] if len(workers) > 1 else []
     if study.tuning.kind == "seconds":
         reasons.append("its budget is time")
+    if study.tuning.kind == COST and ledger.replaced:
+        reasons.append("trials that were stopped or killed spent a part of its budget")
     if study.tuning.pruner == "hyperband" and ledger.replaced:
         reasons.append("hyperband's brackets follow the numbers of trials, and some were repeated")
     counts = ledger.model_dump(include={"trials", *SETTLED})
