@@ -146,4 +146,4 @@ def test_the_conformance_kit_takes_methods_outside(folder: Path, pytester: pytes
         "-k", "declarations or nothing",
     )  # fmt: skip
     result.stdout.fnmatch_lines(["E*AssertionError: declare at least one limiting case"])
-    result.assert_outcomes(passed=1, failed=1, deselected=14)
+    result.assert_outcomes(passed=1, failed=1, deselected=16)
