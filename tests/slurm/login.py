@@ -1,6 +1,7 @@
 """A clone on a login node: the shipped profile with its two edits, and shorter intervals."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,13 @@ class Login(Clone):
         ]
         with (self.folder / "snakemake.log").open("a") as log:
             process = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, text=True
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                text=True,
+                preexec_fn=_heed_interrupts,
             )
         self.started.append(process)
         return process
@@ -79,3 +86,8 @@ class Login(Clone):
         folder = self.run_folder(variant, seed)
         begun = folder.metrics_path.is_file() and folder.metrics_path.stat().st_size > 0
         return begun and (folder.path / "lock").exists()
+
+
+def _heed_interrupts() -> None:
+    """Undo that a shell's background job, as which the tests may run, ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
