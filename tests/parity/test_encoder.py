@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import get_linear_schedule_with_warmup
 
 from harness.methods.conformance import toy
 
@@ -78,3 +79,17 @@ def test_the_input_gradient_leaves_parameters_without_gradients() -> None:
     assert torch.all(gradient[batch.attention_mask == 0] == 0)
     assert all(p.grad is None for p in encoder.network.parameters())
     assert (encoder.meter.backward, encoder.meter.input_backward) == (0, 1)
+
+
+def test_a_warm_up_may_be_a_fraction_of_a_batch() -> None:
+    """Three warm-up updates of a method with two updates per batch are 1.5 batches."""
+    ours = toy.optimizer(toy.encoder(), batches=5, warmup=1.5)
+    plain = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    released = get_linear_schedule_with_warmup(plain, num_warmup_steps=3, num_training_steps=10)
+    for update in range(10):
+        ours.within_batch(update % 2 / 2)
+        assert ours.learning_rate == pytest.approx(released.get_last_lr()[0], abs=1e-12), update
+        plain.step()
+        released.step()
+        if update % 2:
+            ours.next_batch()
