@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.runs.failures import NO_ERROR_LOGGED, Unfinished, unfinished
+from harness.runs.folder import RunFolder
 from harness.util import holder as liveness
 from harness.util import lock
 from harness.util.errors import HarnessError
@@ -132,6 +134,19 @@ def test_unclear_locks_are_observed_together(path: Path) -> None:
     start = time.monotonic()
     assert live(paths) == set()
     assert time.monotonic() - start < 10
+
+
+def test_a_report_waits_for_no_unclear_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of dead hosts are reported as failed at once, however many they are."""
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("a report observes a lock"))
+    for number in range(3):
+        folder = RunFolder(tmp_path / f"seed{number}")
+        folder.attempts.mkdir(parents=True)
+        (folder.attempts / "1.log").touch()
+        leave(folder.path / lock.LOCK, elsewhere(), seconds=180)
+        assert unfinished(folder) == Unfinished("failed", NO_ERROR_LOGGED)
+        shift(folder.path / lock.LOCK, seconds=1)
+        assert unfinished(folder) is None
 
 
 def test_a_file_that_is_still_empty_is_a_lock(path: Path) -> None:

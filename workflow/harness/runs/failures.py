@@ -48,7 +48,7 @@ class Unfinished:
 def unfinished(folder: RunFolder) -> Unfinished | None:
     """Return how the last attempt ended; None if the run has a result, is running, or was never attempted."""
     logs = folder.attempt_logs()
-    if not logs or folder.result_path.exists() or is_held(folder.path):
+    if not logs or folder.result_path.exists() or is_held(folder.path, observe=False):
         return None
     line = _error_line(logs[-1])
     name, _, reason = line.partition(": ")

@@ -76,8 +76,11 @@ def read_holder(path: Path) -> Holder | None:
         return None
 
 
-def live(paths: Iterable[Path]) -> set[Path]:
-    """Return the lock files whose holders are alive; unclear ones are observed together."""
+def live(paths: Iterable[Path], observe: bool = True) -> set[Path]:
+    """Return the lock files whose holders are alive.
+
+    Unclear ones are observed together. A report does not ``observe`` them: it counts them as dead at once.
+    """
     alive, unclear = set(), {}
     for path in paths:
         holder, stamp = read_holder(path), _stamp(path)
@@ -88,6 +91,8 @@ def live(paths: Iterable[Path]) -> set[Path]:
             alive.add(path)
         else:
             unclear[path] = stamp
+    if not observe:
+        return alive
     for path in unclear:
         log.warning("%s: observing for %.0f s whether its holder is alive", display_path(path), WATCH_SECONDS)
     deadline = time.monotonic() + WATCH_SECONDS

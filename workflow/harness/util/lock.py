@@ -82,9 +82,9 @@ def holders_of(folders: Iterable[Path], name: str = LOCK) -> dict[Path, Holder |
     return {path.parent: read_holder(path) for path in live(folder / name for folder in folders)}
 
 
-def is_held(folder: Path, name: str = LOCK) -> bool:
-    """Return whether a live process holds the lock ``name`` of ``folder``."""
-    return bool(live([folder / name]))
+def is_held(folder: Path, name: str = LOCK, observe: bool = True) -> bool:
+    """Return whether a live process holds the lock ``name`` of ``folder`` (``observe``: see ``live``)."""
+    return bool(live([folder / name], observe))
 
 
 def _acquire(lock: Lock, deadline: float) -> None:
