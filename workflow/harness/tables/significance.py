@@ -129,9 +129,8 @@ def _competing(column: list[TableCell]) -> list[TableCell]:
 
 def _with_reference(spec: TableSpec, plan: PlanFile, column: list[TableCell]) -> list[Pair]:
     rows = {cell.row: cell for cell in column}
-    default = spec.reference or DEFAULT
     pairs = [
-        (cell, rows.get(reference_of(spec, plan, cell.row) or alike(plan, cell.row, default)))
+        (cell, rows.get(reference_of(spec, plan, cell.row) or alike(plan, cell.row, DEFAULT)))
         for cell in column
     ]
     return [
