@@ -56,7 +56,6 @@ class SmartMtdnn(Method):
         weight=Range(1e-2, 10.0, log=True),
     )
     perturbs_padding = True  # noise has values on padding, as released; attention masks them
-    couples_examples = True  # a regression's squares over all pairs
     limiting_cases = (LimitingCase({"weight": 0.0}, "vanilla", {}, 0.0),)
     arguments: SmartMtdnnArguments
 

@@ -198,8 +198,6 @@ class Method:
     """What a search may vary, by argument; the learning rate is searched for every method."""
     perturbs_padding: ClassVar[bool] = False
     """Whether, with some arguments, the perturbation is not zero where the mask is 0."""
-    couples_examples: ClassVar[bool] = False
-    """Whether an example's gradient depends on the others in its batch."""
     limiting_cases: ClassVar[tuple[LimitingCase, ...]] = ()
 
     def __init__(self, arguments: Any) -> None:
