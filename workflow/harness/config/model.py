@@ -41,7 +41,7 @@ class Model(Strict):
     configuration_sha256: str | None = Field(
         default=None,
         pattern=SHA256,
-        description="hash of config.json and of the tokenizer's settings; `fetch` prints it",
+        description="hash of config.json and of the tokenizer's settings; `fetch` locks it",
     )
     random: dict[str, Any] | None = Field(
         default=None,
